@@ -1,0 +1,46 @@
+"""Losses that make images out of a network, on logits and features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bequest.losses.distillation import kl_divergence
+
+
+def one_hot_loss(logits: Tensor) -> Tensor:
+    """Per-sample cross-entropy to the network's own most likely class (DAFL, eq. 2): be sure."""
+    return F.cross_entropy(logits.float(), logits.argmax(1), reduction="none")
+
+
+def class_balance_loss(logits: Tensor) -> Tensor:
+    """`sum_c p_c log p_c` of the mean prediction (DAFL, eq. 4): every class equally often.
+
+    Returns:
+        A scalar in [-log(classes), 0]; the minimum is the uniform distribution.
+    """
+    mean = torch.softmax(logits.float(), dim=1).mean(0)
+    return torch.xlogy(mean, mean).sum()
+
+
+def activation_loss(features: Tensor) -> Tensor:
+    """`-mean |features|` (DAFL, eq. 3): real images excite a network more than noise does."""
+    return -features.float().abs().mean()
+
+
+def adversarial_loss(
+    student_logits: Tensor, teacher_logits: Tensor, *, agreeing_only: bool = False
+) -> Tensor:
+    """`-mean KL(teacher || student)`: seek where the student is wrong.
+
+    Args:
+        student_logits: `(batch, classes)`.
+        teacher_logits: `(batch, classes)`.
+        agreeing_only: Count only the samples on which both choose the same class, as CMI and
+            Fast do: what the student already gets wrong needs no harder copy.
+    """
+    divergence = kl_divergence(student_logits, teacher_logits)
+    if agreeing_only:
+        divergence = divergence * (student_logits.argmax(1) == teacher_logits.argmax(1))
+    return -divergence.mean()

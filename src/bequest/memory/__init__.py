@@ -1,0 +1,1 @@
+"""Replay: banks of samples on the device, priorities, pools of synthetic images."""

@@ -1,0 +1,1 @@
+"""Data-free distillation: a student from a teacher and nothing else."""

@@ -1,0 +1,1 @@
+"""Networks, their normalisation, and the safe reading and writing of their weights."""

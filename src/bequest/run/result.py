@@ -1,0 +1,29 @@
+"""What a method hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+
+@dataclass(kw_only=True)
+class Result:
+    """The outcome of one run.
+
+    Attributes:
+        model: The network that the method made (the last one, never the best on test data).
+        metrics: Final figures by name, for example `{"accuracy": 91.2}`; percentages are 0..100.
+        seconds: Wall-clock seconds by section, for example `{"inversion": 40.1}`.
+        cpu_seconds: CPU seconds of this process by section.
+        flops: Floating-point operations by section, counted on the operators that ran.
+        folder: The run's folder, or None for a run that writes nothing.
+    """
+
+    model: nn.Module
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    flops: dict[str, float] = field(default_factory=dict)
+    folder: Path | None = None

@@ -1,0 +1,1 @@
+"""Methods bound to real data: arms, sizes and claims, one module a method."""

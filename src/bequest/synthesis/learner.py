@@ -1,0 +1,109 @@
+"""The student's side of data-free distillation: one step on one batch of synthetic images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bequest.losses.distillation import kl_divergence
+from bequest.memory.replay import to_floats
+from bequest.ops.augment import random_crop_flip
+from bequest.run import Run
+
+
+class LearnerSettings(Protocol):
+    """The fields of a method that the learner reads."""
+
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def crop_padding(self) -> int: ...
+    @property
+    def flip(self) -> bool: ...
+    @property
+    def reuse_teacher_logits(self) -> bool: ...
+
+
+class Learner:
+    """SGD on `T^2 KL(teacher || student)`, cosine learning rate over the run, augmentation.
+
+    Args:
+        teacher: On the run's device, in eval mode; takes images in [0, 1].
+        student: On the run's device, in training mode.
+        settings: The method itself.
+        run: Randomness, precision, processes.
+    """
+
+    def __init__(
+        self, teacher: nn.Module, student: nn.Module, settings: LearnerSettings, run: Run
+    ) -> None:
+        self.teacher, self.student, self.settings, self.run = teacher, student, settings, run
+        self.optimizer = torch.optim.SGD(
+            student.parameters(),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        self._augments = settings.crop_padding > 0 or settings.flip
+        self._reuses = settings.reuse_teacher_logits or not self._augments
+
+    def step(
+        self, images: Tensor, *, logits: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """One update of the student.
+
+        Args:
+            images: `(batch, channels, height, width)`, uint8 or in [0, 1]; the same in all
+                processes, each of which trains on its share.
+            logits: The teacher's on these images `(batch, classes)`, where they are stored; used
+                only where augmentation leaves them right, or where the settings say so.
+            weight: Per-sample weight of the loss `(batch,)`; None weighs all alike.
+
+        Returns:
+            `KL(teacher || student)` at temperature 1 of each sample, before the update, `(batch,)`.
+        """
+        run, s = self.run, self.settings
+        if self._augments:
+            images = random_crop_flip(images, run.rng, padding=s.crop_padding, flip=s.flip)
+        images = run.share(images)
+        images = to_floats(images) if images.dtype == torch.uint8 else images
+        with run.autocast():
+            if logits is not None and self._reuses:
+                logits = run.share(logits)
+            else:
+                with torch.no_grad():
+                    logits = self.teacher(images)
+            answer = self.student(images)
+        divergence = kl_divergence(answer, logits, temperature=s.temperature)
+        loss = (divergence if weight is None else run.share(weight) * divergence).mean()
+        for group in self.optimizer.param_groups:
+            group["lr"] = s.learning_rate * cosine(run.fraction)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        run.reduce(self.student)
+        self.optimizer.step()
+        run.log(loss=loss)
+        return run.gather(kl_divergence(answer.detach(), logits))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Student and optimizer, for a checkpoint."""
+        return {"student": self.student.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        self.student.load_state_dict(state["student"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def cosine(fraction: float, *, floor: float = 1e-3) -> float:
+    """From 1 at `fraction` 0 down to `floor` at 1, along half a cosine."""
+    return floor + (1 - floor) * (1 + math.cos(math.pi * fraction)) / 2
