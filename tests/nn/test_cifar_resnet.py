@@ -15,9 +15,7 @@ from bequest.nn import zoo
 from bequest.nn.cifar_resnet import subsample_and_pad
 from bequest.nn.load import load_network
 
-FOLDER = Path(
-    os.environ.get("BEQUEST_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")
-)
+FOLDER = Path(os.environ.get("BEQUEST_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PUBLIC = FOLDER / "cifar10_resnets.npz"
 needs_public_weights = pytest.mark.skipif(
     not PUBLIC.is_file(),

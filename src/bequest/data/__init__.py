@@ -17,8 +17,8 @@ from bequest.data.cache import cache_folder
 if TYPE_CHECKING:
     from bequest.data.catalog import names
     from bequest.data.images import ImageData
-    from bequest.data.loading import get, load
-    from bequest.data.presence import describe
+    from bequest.data.loading import load
+    from bequest.data.presence import describe, get
     from bequest.data.public_networks import PUBLIC_NORMALIZATION, public_network
 
 __all__ = [
@@ -36,7 +36,7 @@ _LAZY = {
     "PUBLIC_NORMALIZATION": "bequest.data.public_networks",
     "ImageData": "bequest.data.images",
     "describe": "bequest.data.presence",
-    "get": "bequest.data.loading",
+    "get": "bequest.data.presence",
     "load": "bequest.data.loading",
     "names": "bequest.data.catalog",
     "public_network": "bequest.data.public_networks",

@@ -90,4 +90,6 @@ def _check(images: torch.Tensor, labels: torch.Tensor, *, classes: int, what: st
         raise InputError(f"{what}: there are no images.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
-        raise InputError(f"{what}: labels go from {low} to {high}, but there are {classes} classes.")
+        raise InputError(
+            f"{what}: labels go from {low} to {high}, but there are {classes} classes."
+        )

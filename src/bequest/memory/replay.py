@@ -90,7 +90,7 @@ class ReplayBuffer:
         """The samples at `places` `(batch,)`, by name; counts the draw."""
         ones = torch.ones_like(places)
         self.columns["draws"].index_add_(0, places, ones)
-        return {n: c.index_select(0, places) for n, c in self.columns.items() if n != "draws"}
+        return {name: _rows(self.columns[name], places) for name in self.columns if name != "draws"}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything stored, for a checkpoint."""
@@ -109,6 +109,13 @@ def _bank(capacity: int, like: Tensor) -> Tensor:
     """Room for `capacity` samples; images channels last, as networks want them."""
     bank = torch.zeros((capacity, *like.shape[1:]), dtype=like.dtype, device=like.device)
     return bank.contiguous(memory_format=torch.channels_last) if like.dim() == 4 else bank
+
+
+def _rows(bank: Tensor, places: Tensor) -> Tensor:
+    """`bank[places]`; images stay channels last, which `index_select` alone would not keep."""
+    if bank.dim() != 4:
+        return bank.index_select(0, places)
+    return bank.permute(0, 2, 3, 1).index_select(0, places).permute(0, 3, 1, 2)
 
 
 def to_bytes(images: Tensor) -> Tensor:

@@ -57,8 +57,10 @@ _FUNCTIONS = re.compile(
 )
 
 
-def audit_export(path: Path) -> None:
-    """Raises unless a ``.pt2`` file holds a plain network and nothing that could run code.
+def read_audited(path: Path) -> io.BytesIO:
+    """Copies a ``.pt2`` file into memory, if it holds a plain network and nothing else.
+
+    Torch must open the copy, not the file: so it cannot see another content than was audited.
 
     Args:
         path: a file written by ``torch.export.save``.
@@ -68,31 +70,37 @@ def audit_export(path: Path) -> None:
             pickled objects, compiled libraries, custom operators or expressions that are more
             than arithmetic.
     """
+    contents = _read_members(path)
+    for name, content in contents.items():
+        inside = name.partition("/")[2]
+        if not _MEMBERS.fullmatch(inside):
+            raise _refusal(path, f"it holds '{inside}'")
+        if name.endswith(".pt") and content and not _is_plain(content):
+            raise _refusal(path, f"'{inside}' holds pickled objects")
+        if name.endswith(".json"):
+            try:
+                document = json.loads(content)
+            except ValueError as error:
+                raise _damage(path, error) from error
+            for reason in _suspects(document):
+                raise _refusal(path, reason)
+    copy = io.BytesIO()
+    with zipfile.ZipFile(copy, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    copy.seek(0)
+    return copy
+
+
+def _read_members(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [member.filename for member in archive.infolist()]
-            damaged = archive.testzip()
-            contents = {
-                name: archive.read(name) for name in names if name.endswith((".json", ".pt"))
-            }
-        documents = {name: json.loads(c) for name, c in contents.items() if name.endswith(".json")}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise InputError(
-            f"'{path}' is no torch.export file, or is damaged or cut short ({error})."
-        ) from error
-    if damaged is not None:
-        raise InputError(f"'{path}' is damaged in '{damaged}': copy it again.")
-    inside = [name.partition("/")[2] for name in names]
-    strangers = [name for name in inside if not _MEMBERS.fullmatch(name)]
-    if strangers or len(set(names)) != len(names) or "models/model.json" not in inside:
-        found = f"'{strangers[0]}'" if strangers else "a member twice, or no network"
-        raise _refusal(path, f"it holds {found}")
-    for name, content in contents.items():
-        if name.endswith(".pt") and content and not _is_plain(content):
-            raise _refusal(path, f"'{name}' holds pickled objects")
-    for document in documents.values():
-        for reason in _suspects(document):
-            raise _refusal(path, reason)
+            contents = {name: archive.read(name) for name in archive.namelist()}
+    except Exception as error:
+        raise _damage(path, error) from error
+    if not any(name.endswith("/models/model.json") for name in contents):
+        raise _damage(path, "it holds no network")
+    return contents
 
 
 def _suspects(document: Any) -> Iterator[str]:
@@ -159,6 +167,10 @@ def _is_plain_structure(specification: Any) -> bool:
             return False
         pending.extend(node.get("children_spec") or ())
     return True
+
+
+def _damage(path: Path, reason: object) -> InputError:
+    return InputError(f"'{path}' is no torch.export file, or is damaged or cut short ({reason}).")
 
 
 def _refusal(path: Path, reason: str) -> InputError:

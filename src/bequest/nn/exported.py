@@ -17,7 +17,7 @@ import torch
 from torch import fx, nn
 
 from bequest.errors import InputError
-from bequest.nn.archive import audit_export
+from bequest.nn.archive import read_audited
 
 _BATCH_NORM = torch.ops.aten.batch_norm.default
 _FROZEN_BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
@@ -36,7 +36,7 @@ def load_exported(path: Path) -> fx.GraphModule:
 
     Args:
         path: written by ``torch.export.save``, exported in evaluation mode with a dynamic batch
-            dimension. It is audited first (:func:`bequest.nn.archive.audit_export`).
+            dimension. It is audited first (:func:`bequest.nn.archive.read_audited`).
 
     Returns:
         A module that takes images ``(batch, channels, height, width)``; ``train()``, ``eval()``,
@@ -48,11 +48,11 @@ def load_exported(path: Path) -> fx.GraphModule:
     """
     if not path.is_file():
         raise InputError(f"There is no exported network '{path}'.")
-    audit_export(path)
+    content = read_audited(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.load(path)
+            program = torch.export.load(content)
     except Exception as error:
         raise InputError(
             f"'{path}' cannot be opened by torch {torch.__version__} ({error}): "

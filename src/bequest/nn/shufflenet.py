@@ -26,9 +26,11 @@ def interleave(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         second: the same shape; gives the odd channels.
 
     Returns:
-        ``(batch, 2 * channels, height, width)``.
+        ``(batch, 2 * channels, height, width)``, in the channels_last memory format.
     """
-    return torch.stack((first, second), dim=2).flatten(1, 2)
+    # With channels last the two halves interleave in one copy, and stay channels last.
+    halves = (first.permute(0, 2, 3, 1), second.permute(0, 2, 3, 1))
+    return torch.stack(halves, dim=4).flatten(3).permute(0, 3, 1, 2)
 
 
 class ShuffleUnit(nn.Module):

@@ -92,15 +92,15 @@ def load_weights(
     missing = [name for name in expected if name not in weights]
     missing = [name for name in missing if name.rpartition(".")[2] != _OPTIONAL]
     unexpected = [name for name in weights if name not in expected]
-    reshaped = [
-        f"{name} is {tuple(weights[name].shape)} in the file, {tuple(value.shape)} in the network"
+    different = [
+        f"{name} is {_form(weights[name])} in the file, {_form(value)} in the network"
         for name, value in expected.items()
-        if name in weights and weights[name].shape != value.shape
+        if name in weights and _form(weights[name]) != _form(value)
     ]
     lists = (
         ("missing in the file", missing, ", "),
         ("unknown to the network", unexpected, ", "),
-        ("of another shape", reshaped, "; "),
+        ("of another shape or kind", different, "; "),
     )
     problems = [
         f"{len(found)} {label}: {shorten(found, separator=separator)}"
@@ -262,6 +262,11 @@ def _without_wrappers(
 
 def _is_tensor(name: Any, value: Any) -> bool:
     return isinstance(name, str) and isinstance(value, torch.Tensor) and not value.is_sparse
+
+
+def _form(tensor: torch.Tensor) -> str:
+    """Shape, and whether the numbers are whole, as in quantised weights."""
+    return f"{tuple(tensor.shape)}{'' if tensor.is_floating_point() else ' of whole numbers'}"
 
 
 def _kind(content: Any) -> str:

@@ -114,6 +114,7 @@ def build(name: str, *, num_classes: int, in_channels: int = 3) -> nn.Module:
         InputError: for an unknown name (with the nearest ones) or a number out of range.
 
     Example:
+        >>> import torch
         >>> build("resnet8", num_classes=10)(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """

@@ -1,0 +1,88 @@
+"""What all commands share: how one is declared, parsed and heard.
+
+A command is a frozen dataclass: its fields are the options, the text under each is the help, its
+docstring is what `--help` begins with. The parser is tyro, because it makes options, checks and
+help out of exactly that, so that nothing is said twice; it imports no torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import tyro
+from rich.console import Console
+from rich.text import Text
+
+ERROR = 64
+"""Exit status of every error on purpose; apart from 0, 1 and 2, which are verdicts of a claim."""
+CRASH = 70
+"""Exit status of an error that nobody foresaw."""
+STOPPED = 130
+"""Exit status after Ctrl-C."""
+
+_MARKERS = (
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.DisallowNone,
+    tyro.conf.PositionalMetavarFromFieldName,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command of the command line."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    @classmethod
+    def for_words(cls, words: Sequence[str]) -> type[Self]:
+        """The class with all options that these words may set; most commands need no look."""
+        del words
+        return cls
+
+    def execute(self) -> int:
+        """Does it; gives the exit status."""
+        raise NotImplementedError
+
+
+def parse(name: str, command: type[Command], words: Sequence[str]) -> Command:
+    """The command with its options from the words after its name.
+
+    Raises:
+        SystemExit: After printing help (0) or what is wrong with the words (2).
+    """
+    return tyro.cli(
+        command.for_words(words),
+        prog=f"bequest {name}",
+        description=inspect.cleandoc(command.__doc__ or ""),
+        args=list(words),
+        config=_MARKERS,
+    )
+
+
+def is_main_process() -> bool:
+    """True in the one process that speaks, also under `accelerate launch`."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read; silent in all processes but the first."""
+    return Console(stderr=stderr, highlight=False, quiet=not is_main_process())
+
+
+def say(label: str, text: object, *, stderr: bool = False, style: str = "bold") -> None:
+    """One line `label text`, never broken, so that paths and commands can be copied."""
+    line = Text.assemble((f"{label} ", style), str(text))
+    console(stderr=stderr).print(line, soft_wrap=True)
+
+
+def write_json(value: Any) -> None:
+    """For machines, on standard output."""
+    if is_main_process():
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")

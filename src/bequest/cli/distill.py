@@ -1,0 +1,158 @@
+"""`bequest distill`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from bequest import catalog
+from bequest.cli.command import is_main_process
+from bequest.cli.execution import NewExecution, conclude, running
+from bequest.cli.hyperparameters import given, with_options
+from bequest.cli.normalization import at_terminal, choose
+from bequest.errors import InputError
+
+if TYPE_CHECKING:
+    from bequest.cli.distill_job import DistillJob
+
+_DEFAULT = "ssd-kd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill(NewExecution):
+    """Makes a smaller network that answers as yours does, without the data yours learnt from.
+
+    Every hyper-parameter of the method is an option, listed below for --method.
+
+      In:   a trained network (teacher) and the name of another (student)
+      Out:  a folder with model.safetensors, metrics.jsonl, config.yaml and report.html
+
+    Without --evaluate, progress is agreement with the teacher on synthetic images that were held
+    back; with it, top-1 on real test images, which serve for reporting only. The last student is
+    kept, never the best on test images. Ctrl-C writes a checkpoint and prints the command that
+    goes on.
+
+    A network is one of: a name of the zoo, such as resnet20, wrn_16_2, vgg11_bn, mobilenet_v2;
+    timm:NAME or torchvision:NAME (need bequest[vision]); module.path:callable of your code; a .pt2
+    file of torch.export.
+
+    Example:
+      $ bequest distill --teacher resnet56 --teacher-weights teacher.safetensors \\
+          --student resnet20 --image-size 3x32x32 --num-classes 10 --normalize cifar10
+
+    The same with public weights, measured on real images:
+      $ bequest distill --teacher resnet56 --pretrained --normalize own --student resnet20 \\
+          --image-size 3x32x32 --num-classes 10 --evaluate cifar10
+    """
+
+    teacher: str
+    """The trained network; it stays as it is."""
+    student: str
+    """The network to be trained."""
+    image_size: str
+    """Channels, height and width of the images, such as 3x32x32."""
+    num_classes: int
+    """Classes of both networks."""
+    teacher_weights: Path | None = None
+    """A safetensors file or a state dict of torch.save; nothing in it is executed."""
+    student_weights: Path | None = None
+    """Weights that the student begins with; without them they are drawn from the seed."""
+    pretrained: bool = False
+    """Take the teacher's public weights: timm, torchvision, or our resnet20 and resnet56."""
+    normalize: str | None = None
+    """How the teacher's training images were normalised: none, half, imagenet, cifar10, cifar100,
+    mnist, or own (as its configuration says). Asked for when neither this nor --mean is given."""
+    mean: tuple[float, ...] = ()
+    """Instead of --normalize: subtracted from images in [0, 1]; one value, or one a channel."""
+    std: tuple[float, ...] = ()
+    """With --mean: what images are then divided by."""
+    method: str = _DEFAULT
+    """A data-free method of `bequest list`."""
+    evaluate: str | None = None
+    """Data with test images, a name of `bequest data list` or folder:PATH."""
+    budget_steps: int | None = None
+    """Stop after so many steps; learning rates follow."""
+    budget_seconds: float | None = None
+    """Stop after so many seconds; learning rates follow."""
+    budget_flops: float | None = None
+    """Stop after so many floating-point operations; learning rates follow."""
+
+    @classmethod
+    def for_words(cls, words: Sequence[str]) -> type[Self]:
+        """With the hyper-parameters of the method that the words name."""
+        name = _DEFAULT
+        for word, following in zip(words, [*words[1:], ""]):
+            if word == "--method":
+                name = following
+            elif word.startswith("--method="):
+                name = word.removeprefix("--method=")
+        return with_options(cls, catalog.find(name), unset="the method's own, as shown")
+
+    def job(self, *, threads: int) -> DistillJob:
+        """What is to be done; asks for the normalisation where it is not given."""
+        size = _image_size(self.image_size)
+        constants = choose(
+            self.normalize,
+            self.mean,
+            self.std,
+            channels=size[0],
+            may_ask=at_terminal() and is_main_process(),
+        )
+        from bequest.cli.distill_job import DistillJob
+
+        return DistillJob(
+            teacher=_absolute(self.teacher),
+            student=_absolute(self.student),
+            image_size=size,
+            num_classes=self.num_classes,
+            mean=constants[0] if constants else None,
+            std=constants[1] if constants else None,
+            teacher_weights=str(self.teacher_weights.resolve()) if self.teacher_weights else None,
+            student_weights=str(self.student_weights.resolve()) if self.student_weights else None,
+            pretrained=self.pretrained,
+            method=self.method,
+            fields=given(getattr(self, "hyperparameters", None)),
+            evaluate=self.evaluate,
+            seed=self.seed,
+            device=self.device,
+            precision=self.precision,
+            threads=threads,
+            budget={
+                "steps": self.budget_steps,
+                "seconds": self.budget_seconds,
+                "flops": self.budget_flops,
+            },
+        )
+
+    def execute(self) -> int:
+        """Distils and says what came out."""
+        job = self.job(threads=self.chosen_threads())
+        from bequest.cli.distill_job import distill_job
+
+        folder = self.new_folder("distill", self.method, Path(self.student).stem, f"s{self.seed}")
+        with running(folder, json=self.json):
+            distill_job(
+                job,
+                folder,
+                trackers=self.trackers,
+                checkpoint_seconds=self.checkpoint_seconds,
+            )
+        conclude(folder, as_json=self.json)
+        return 0
+
+
+def _image_size(text: str) -> tuple[int, int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
+        raise InputError(
+            f"--image-size is '{text}'; it must be channels, height and width, such as 3x32x32."
+        )
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def _absolute(spec: str) -> str:
+    """A file is found again from any folder; names stay as they are."""
+    return str(Path(spec).resolve()) if spec.endswith(".pt2") else spec

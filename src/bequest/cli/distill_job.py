@@ -1,0 +1,192 @@
+"""A distillation as `config.yaml` keeps it, and how it is carried out: for `distill` and `resume`.
+
+Imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bequest import catalog, data
+from bequest.data.catalog import NETWORKS
+from bequest.distillation import distill
+from bequest.errors import InputError
+from bequest.methods.base import configure
+from bequest.nn.load import load_network
+from bequest.nn.normalize import Normalized
+from bequest.nn.zoo import ZOO
+from bequest.run import Budget, Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillJob:
+    """Everything that decides the outcome of `bequest distill`.
+
+    Attributes:
+        teacher: What `bequest.nn.load.load_network` takes.
+        student: The same.
+        image_size: `(channels, height, width)`.
+        num_classes: Of both networks.
+        mean: With which the teacher was trained; None: as its own configuration says.
+        std: See `mean`.
+        teacher_weights: A file, or None.
+        student_weights: A file to begin from, or None.
+        pretrained: Whether the teacher comes with its public weights.
+        method: Catalogue id.
+        fields: Hyper-parameters of the method that differ from its defaults.
+        evaluate: Name of the data whose test images give top-1, or None.
+        seed: Decides every random draw, and the student's first weights.
+        device: `auto`, `cpu`, `cuda`, ...
+        precision: `auto`, `fp32` or `bf16`.
+        threads: Of this process; 0 leaves PyTorch's choice.
+        budget: Where to stop early: `steps`, `seconds`, `flops`.
+    """
+
+    teacher: str
+    student: str
+    image_size: tuple[int, int, int]
+    num_classes: int
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    teacher_weights: str | None = None
+    student_weights: str | None = None
+    pretrained: bool = False
+    method: str = "ssd-kd"
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    budget: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def job_of_config(config: Mapping[str, Any]) -> DistillJob:
+    """The job that a `config.yaml` of `bequest distill` describes, with all hyper-parameters.
+
+    Raises:
+        InputError: When it was written by `bequest.distill` in Python, which alone knows its
+            networks.
+    """
+    if "teacher" not in config or "student" not in config:
+        raise InputError(
+            "This run was started from Python with networks that only the program knows: call "
+            "bequest.distill(..., folder=FOLDER, resume=True) there."
+        )
+    known = {key: value for key, value in config.items() if key in _JOB_FIELDS}
+    return configure(DistillJob, {**known, "fields": config.get("resolved", {})})
+
+
+def distill_job(
+    job: DistillJob,
+    folder: Path,
+    *,
+    resume: bool = False,
+    trackers: tuple[str, ...] = (),
+    checkpoint_seconds: float = 60.0,
+) -> Result:
+    """Builds both networks and distils.
+
+    Raises:
+        InputError: For anything that does not fit, before any work starts.
+    """
+    method = configure(catalog.find(job.method).load_method(), job.fields)
+    evaluate = data.load(job.evaluate) if job.evaluate else None
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    teacher = load_teacher(job)
+    if job.mean is None or job.std is None:
+        mean, std = own_normalization(teacher, name=job.teacher)
+    else:
+        mean, std = job.mean, job.std
+    with torch.random.fork_rng(devices=[]):
+        # A teacher draws a different number of initial weights; the student must not notice.
+        torch.manual_seed(job.seed)
+        student = load_network(
+            job.student,
+            num_classes=job.num_classes,
+            in_channels=job.image_size[0],
+            image_size=job.image_size,
+            weights=job.student_weights,
+        )
+    _, result = distill(
+        teacher,
+        student,
+        image_size=job.image_size,
+        num_classes=job.num_classes,
+        mean=mean,
+        std=std,
+        method=method,
+        evaluate=evaluate,
+        folder=folder,
+        seed=job.seed,
+        device=job.device,
+        precision=job.precision,
+        budget=Budget(**_whole_steps(job.budget)),
+        trackers=trackers,
+        checkpoint_seconds=checkpoint_seconds,
+        resume=resume,
+        config={**asdict(job), "mean": list(mean), "std": list(std)},
+    )
+    return result
+
+
+def load_teacher(job: DistillJob) -> nn.Module:
+    """The trained teacher, by itself: it takes normalised images.
+
+    Raises:
+        InputError: When nothing says where its weights are.
+    """
+    named = job.teacher in ZOO or job.teacher.startswith(("timm:", "torchvision:"))
+    if named and job.teacher_weights is None and not job.pretrained:
+        raise InputError(
+            f"The teacher '{job.teacher}' would be untrained: give its weights with "
+            "--teacher-weights FILE, or --pretrained for public ones."
+        )
+    with torch.random.fork_rng(devices=[]):
+        if job.pretrained and job.teacher in NETWORKS:
+            return data.public_network(job.teacher)
+        return load_network(
+            job.teacher,
+            num_classes=job.num_classes,
+            in_channels=job.image_size[0],
+            image_size=job.image_size,
+            weights=job.teacher_weights,
+            pretrained=job.pretrained,
+        )
+
+
+def own_normalization(
+    teacher: nn.Module, *, name: str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that a network brings itself, as those of timm do.
+
+    Raises:
+        InputError: When it says nothing of the kind.
+    """
+    if name in NETWORKS:
+        return data.PUBLIC_NORMALIZATION
+    if isinstance(teacher, Normalized):
+        return (0.0,), (1.0,)
+    stated = getattr(teacher, "pretrained_cfg", None)
+    if not isinstance(stated, Mapping) or not stated.get("mean") or not stated.get("std"):
+        raise InputError(
+            f"The teacher '{name}' does not say how its images are normalised: look up how it was "
+            "trained and give --normalize or --mean and --std."
+        )
+    return tuple(stated["mean"]), tuple(stated["std"])
+
+
+_JOB_FIELDS = frozenset(DistillJob.__dataclass_fields__)
+
+
+def _whole_steps(budget: Mapping[str, float | None]) -> dict[str, Any]:
+    """Steps are a whole number, which a YAML reader cannot know."""
+    steps = budget.get("steps")
+    return {**budget, "steps": None if steps is None else int(steps)}

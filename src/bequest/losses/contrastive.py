@@ -1,0 +1,44 @@
+"""Telling instances apart: each query must find its own key among all keys."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bequest.errors import InputError
+
+
+def info_nce(
+    queries: Tensor, keys: Tensor, *, temperature: float = 0.1, valid: Tensor | None = None
+) -> Tensor:
+    """Per-query `-log( exp(q_i k_i / T) / sum_j exp(q_i k_j / T) )`.
+
+    Van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding",
+    2018, eq. 4, with the dot product as score: the cosine for vectors of length 1.
+
+    Args:
+        queries: `(count, dim)`.
+        keys: `(count, dim)`; `keys[i]` is the positive of `queries[i]`, all others are negatives.
+        temperature: T, above 0.
+        valid: `(count,)` bool; pairs that are False are padding: no negatives of others, and 0
+            as their own loss. None: all count.
+
+    Returns:
+        `(count,)`, at least 0, in fp32.
+
+    Raises:
+        InputError: When the shapes do not fit or the temperature is not above 0.
+    """
+    if queries.dim() != 2 or queries.shape != keys.shape or temperature <= 0:
+        raise InputError(
+            f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)}, temperature {temperature}: "
+            "two equal shapes (count, dim) and a temperature above 0 are needed."
+        )
+    scores = queries.float() @ keys.float().T / temperature
+    targets = torch.arange(len(scores), device=scores.device)
+    if valid is None:
+        return F.cross_entropy(scores, targets, reduction="none")
+    # A finite floor, so that the rows of padding stay finite too and give no NaN gradient.
+    scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
+    return F.cross_entropy(scores, targets, reduction="none") * valid

@@ -1,0 +1,1 @@
+"""Images from networks: generators, statistics, priors, inversion."""
