@@ -33,12 +33,13 @@ _MARKERS = (
 )
 
 
+NO_DEFAULT = tyro.conf.arg(help_behavior_hint="")
+"""For an option whose default (nothing, off) needs no word in the help."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """One command of the command line."""
-
-    debug: bool = False
-    """Show the traceback of an error."""
 
     @classmethod
     def for_words(cls, words: Sequence[str]) -> type[Self]:
@@ -57,13 +58,29 @@ def parse(name: str, command: type[Command], words: Sequence[str]) -> Command:
     Raises:
         SystemExit: After printing help (0) or what is wrong with the words (2).
     """
+    complete = command.for_words(words)
+    if "-h" in words or "--help" in words:
+        _introduce(inspect.cleandoc(command.__doc__ or ""))
+        words = ["--help"]  # the parser's help leaves out what the words have set
     return tyro.cli(
-        command.for_words(words),
-        prog=f"bequest {name}",
-        description=inspect.cleandoc(command.__doc__ or ""),
-        args=list(words),
-        config=_MARKERS,
+        complete, prog=f"bequest {name}", description="", args=list(words), config=_MARKERS
     )
+
+
+def _introduce(text: str) -> None:
+    """Paragraphs as wide as the terminal; indented lines as they are, what can be typed in cyan."""
+    out = console()
+    for paragraph in text.split("\n\n"):
+        lines = paragraph.split("\n")
+        first = 0
+        while first < len(lines) and not lines[first].startswith(" "):
+            first += 1
+        if first:
+            out.print(Text(" ".join(lines[:first])))
+        typed = any(line.lstrip().startswith("$") for line in lines)
+        for line in lines[first:]:
+            out.print(Text(line, style="cyan" if typed else ""), soft_wrap=True)
+        out.print()
 
 
 def is_main_process() -> bool:

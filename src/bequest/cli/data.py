@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from bequest.cli.command import Command, console, say, write_json
+from bequest.cli.command import NO_DEFAULT, Command, console, say, write_json
 from bequest.data.catalog import names
 from bequest.data.presence import describe, get
 
@@ -24,7 +24,7 @@ class ListData(Command):
       $ bequest data list
     """
 
-    json: bool = False
+    json: Annotated[bool, NO_DEFAULT] = False
     """A list of objects for machines instead of a table."""
 
     def execute(self) -> int:
@@ -61,7 +61,7 @@ class ShowData(Command):
 
     name: Positional[str]
     """A name of `bequest data list`, or folder:PATH."""
-    json: bool = False
+    json: Annotated[bool, NO_DEFAULT] = False
     """One object for machines instead of text."""
 
     def execute(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
+
+import tyro
 
 from bequest import catalog
-from bequest.cli.command import is_main_process
+from bequest.cli.command import NO_DEFAULT, Command, is_main_process
 from bequest.cli.execution import NewExecution, conclude, running
 from bequest.cli.hyperparameters import given, with_options
 from bequest.cli.normalization import at_terminal, choose
@@ -21,8 +23,8 @@ _DEFAULT = "ssd-kd"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(NewExecution):
-    """Makes a smaller network that answers as yours does, without the data yours learnt from.
+class Distill(Command):
+    r"""Makes a smaller network that answers as yours does, without the data yours learnt from.
 
     Every hyper-parameter of the method is an option, listed below for --method.
 
@@ -39,11 +41,11 @@ class Distill(NewExecution):
     file of torch.export.
 
     Example:
-      $ bequest distill --teacher resnet56 --teacher-weights teacher.safetensors \\
+      $ bequest distill --teacher resnet56 --teacher-weights teacher.safetensors \
           --student resnet20 --image-size 3x32x32 --num-classes 10 --normalize cifar10
 
     The same with public weights, measured on real images:
-      $ bequest distill --teacher resnet56 --pretrained --normalize own --student resnet20 \\
+      $ bequest distill --teacher resnet56 --pretrained --normalize own --student resnet20 \
           --image-size 3x32x32 --num-classes 10 --evaluate cifar10
     """
 
@@ -55,29 +57,33 @@ class Distill(NewExecution):
     """Channels, height and width of the images, such as 3x32x32."""
     num_classes: int
     """Classes of both networks."""
-    teacher_weights: Path | None = None
+    teacher_weights: Annotated[Path | None, NO_DEFAULT] = None
     """A safetensors file or a state dict of torch.save; nothing in it is executed."""
-    student_weights: Path | None = None
+    student_weights: Annotated[Path | None, NO_DEFAULT] = None
     """Weights that the student begins with; without them they are drawn from the seed."""
-    pretrained: bool = False
+    pretrained: Annotated[bool, NO_DEFAULT] = False
     """Take the teacher's public weights: timm, torchvision, or our resnet20 and resnet56."""
-    normalize: str | None = None
+    normalize: Annotated[str | None, NO_DEFAULT] = None
     """How the teacher's training images were normalised: none, half, imagenet, cifar10, cifar100,
     mnist, or own (as its configuration says). Asked for when neither this nor --mean is given."""
-    mean: tuple[float, ...] = ()
+    mean: Annotated[tuple[float, ...], NO_DEFAULT] = ()
     """Instead of --normalize: subtracted from images in [0, 1]; one value, or one a channel."""
-    std: tuple[float, ...] = ()
+    std: Annotated[tuple[float, ...], NO_DEFAULT] = ()
     """With --mean: what images are then divided by."""
     method: str = _DEFAULT
     """A data-free method of `bequest list`."""
-    evaluate: str | None = None
+    evaluate: Annotated[str | None, NO_DEFAULT] = None
     """Data with test images, a name of `bequest data list` or folder:PATH."""
-    budget_steps: int | None = None
+    budget_steps: Annotated[int | None, NO_DEFAULT] = None
     """Stop after so many steps; learning rates follow."""
-    budget_seconds: float | None = None
+    budget_seconds: Annotated[float | None, NO_DEFAULT] = None
     """Stop after so many seconds; learning rates follow."""
-    budget_flops: float | None = None
+    budget_flops: Annotated[float | None, NO_DEFAULT] = None
     """Stop after so many floating-point operations; learning rates follow."""
+
+    execution: Annotated[NewExecution, tyro.conf.OmitArgPrefixes] = field(
+        default_factory=NewExecution
+    )
 
     @classmethod
     def for_words(cls, words: Sequence[str]) -> type[Self]:
@@ -90,7 +96,7 @@ class Distill(NewExecution):
                 name = word.removeprefix("--method=")
         return with_options(cls, catalog.find(name), unset="the method's own, as shown")
 
-    def job(self, *, threads: int) -> DistillJob:
+    def job(self) -> DistillJob:
         """What is to be done; asks for the normalisation where it is not given."""
         size = _image_size(self.image_size)
         constants = choose(
@@ -101,6 +107,7 @@ class Distill(NewExecution):
             may_ask=at_terminal() and is_main_process(),
         )
         from bequest.cli.distill_job import DistillJob
+        from bequest.run import Budget
 
         return DistillJob(
             teacher=_absolute(self.teacher),
@@ -115,31 +122,31 @@ class Distill(NewExecution):
             method=self.method,
             fields=given(getattr(self, "hyperparameters", None)),
             evaluate=self.evaluate,
-            seed=self.seed,
-            device=self.device,
-            precision=self.precision,
-            threads=threads,
-            budget={
-                "steps": self.budget_steps,
-                "seconds": self.budget_seconds,
-                "flops": self.budget_flops,
-            },
+            seed=self.execution.seed,
+            device=self.execution.device,
+            precision=self.execution.precision,
+            threads=self.execution.threads,
+            budget=Budget(
+                steps=self.budget_steps, seconds=self.budget_seconds, flops=self.budget_flops
+            ),
         )
 
     def execute(self) -> int:
         """Distils and says what came out."""
-        job = self.job(threads=self.chosen_threads())
+        job = replace(self.job(), threads=self.execution.chosen_threads())
         from bequest.cli.distill_job import distill_job
 
-        folder = self.new_folder("distill", self.method, Path(self.student).stem, f"s{self.seed}")
-        with running(folder, json=self.json):
+        folder = self.execution.new_folder(
+            "distill", self.method, Path(self.student).stem, f"s{job.seed}"
+        )
+        with running(folder, json=self.execution.json):
             distill_job(
                 job,
                 folder,
-                trackers=self.trackers,
-                checkpoint_seconds=self.checkpoint_seconds,
+                trackers=self.execution.trackers,
+                checkpoint_seconds=self.execution.checkpoint_seconds,
             )
-        conclude(folder, as_json=self.json)
+        conclude(folder, as_json=self.execution.json)
         return 0
 
 

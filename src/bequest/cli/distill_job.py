@@ -45,7 +45,7 @@ class DistillJob:
         device: `auto`, `cpu`, `cuda`, ...
         precision: `auto`, `fp32` or `bf16`.
         threads: Of this process; 0 leaves PyTorch's choice.
-        budget: Where to stop early: `steps`, `seconds`, `flops`.
+        budget: Where to stop early.
     """
 
     teacher: str
@@ -64,7 +64,7 @@ class DistillJob:
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
-    budget: Mapping[str, float | None] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
 
 def job_of_config(config: Mapping[str, Any]) -> DistillJob:
@@ -102,7 +102,7 @@ def distill_job(
         torch.set_num_threads(job.threads)
     teacher = load_teacher(job)
     if job.mean is None or job.std is None:
-        mean, std = own_normalization(teacher, name=job.teacher)
+        mean, std = own_normalization(teacher, job)
     else:
         mean, std = job.mean, job.std
     with torch.random.fork_rng(devices=[]):
@@ -128,7 +128,7 @@ def distill_job(
         seed=job.seed,
         device=job.device,
         precision=job.precision,
-        budget=Budget(**_whole_steps(job.budget)),
+        budget=job.budget,
         trackers=trackers,
         checkpoint_seconds=checkpoint_seconds,
         resume=resume,
@@ -163,30 +163,24 @@ def load_teacher(job: DistillJob) -> nn.Module:
 
 
 def own_normalization(
-    teacher: nn.Module, *, name: str
+    teacher: nn.Module, job: DistillJob
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation that a network brings itself, as those of timm do.
 
     Raises:
         InputError: When it says nothing of the kind.
     """
-    if name in NETWORKS:
+    if job.pretrained and job.teacher in NETWORKS:
         return data.PUBLIC_NORMALIZATION
     if isinstance(teacher, Normalized):
         return (0.0,), (1.0,)
     stated = getattr(teacher, "pretrained_cfg", None)
     if not isinstance(stated, Mapping) or not stated.get("mean") or not stated.get("std"):
         raise InputError(
-            f"The teacher '{name}' does not say how its images are normalised: look up how it was "
-            "trained and give --normalize or --mean and --std."
+            f"The teacher '{job.teacher}' does not say how its images are normalised: look up how "
+            "it was trained and give --normalize or --mean and --std."
         )
     return tuple(stated["mean"]), tuple(stated["std"])
 
 
 _JOB_FIELDS = frozenset(DistillJob.__dataclass_fields__)
-
-
-def _whole_steps(budget: Mapping[str, float | None]) -> dict[str, Any]:
-    """Steps are a whole number, which a YAML reader cannot know."""
-    steps = budget.get("steps")
-    return {**budget, "steps": None if steps is None else int(steps)}

@@ -1,4 +1,4 @@
-"""What `run`, `distill` and `resume` share: where a run is, how it is driven, what is said of it."""
+"""What `run`, `distill` and `resume` share: where a run is, how it goes, what is said of it."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from rich.table import Table
 
-from bequest.cli.command import Command, console, is_main_process, say, write_json
+from bequest.cli.command import NO_DEFAULT, console, is_main_process, say, write_json
 from bequest.errors import InputError, StoppedError
+
+_Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution(Command):
+class Execution:
     """How a run is driven; nothing here changes its outcome."""
 
-    trackers: tuple[str, ...] = ()
+    trackers: Annotated[tuple[str, ...], NO_DEFAULT] = ()
     """Where figures go besides the folder: tensorboard, wandb, mlflow."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints; 0 writes one after each step."""
-    json: bool = False
+    json: Annotated[bool, NO_DEFAULT] = False
     """The figures as one object for machines on standard output; all else on standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewExecution(Execution):
-    """A run that begins: where it is written and what it runs on."""
+    """Where a new run is written, and what it runs on."""
 
     seed: int = 0
     """Decides every random draw."""
-    folder: Path | None = None
+    folder: Annotated[Path | None, NO_DEFAULT] = None
     """Where the run is written; without it a new folder in runs/."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: _Precision = "auto"
     """auto is bf16 where the hardware is good at it."""
     threads: int = 0
     """Of the processor; 0 measures for a moment whether more than one pays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from typing import Annotated, Any
 
 import tyro
@@ -74,8 +74,7 @@ def options(entry: Entry, *, taken: Collection[str], unset: str) -> type[Any]:
 
 def with_options(command: type[Any], entry: Entry, *, unset: str) -> type[Any]:
     """The command with a further field `hyperparameters`, of the class that `options` makes."""
-    taken = {one.name for one in fields(command)}
-    cls = options(entry, taken=taken, unset=unset)
+    cls = options(entry, taken=_names(command), unset=unset)
     annotation = Annotated[
         cls,  # type: ignore[valid-type]
         tyro.conf.arg(name=entry.id),
@@ -83,6 +82,13 @@ def with_options(command: type[Any], entry: Entry, *, unset: str) -> type[Any]:
     ]
     added = [("hyperparameters", annotation, field(default_factory=cls))]
     return make_dataclass(command.__name__, added, bases=(command,), frozen=True, kw_only=True)
+
+
+def _names(command: type[Any]) -> set[str]:
+    """Of all options of a command, also of those in groups."""
+    names = {one.name for one in fields(command)}
+    groups: list[Any] = [one.default_factory for one in fields(command)]
+    return names.union(*(_names(group) for group in groups if is_dataclass(group)))
 
 
 def given(hyperparameters: Any) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 from rich.table import Table
 
 from bequest import catalog
-from bequest.cli.command import Command, console, write_json
+from bequest.cli.command import NO_DEFAULT, Command, console, write_json
 from bequest.errors import unknown
 
 
@@ -19,9 +20,9 @@ class ListMethods(Command):
       $ bequest list --family data_free
     """
 
-    family: str | None = None
+    family: Annotated[str | None, NO_DEFAULT] = None
     """Only this family, for example data_free."""
-    json: bool = False
+    json: Annotated[bool, NO_DEFAULT] = False
     """A list of objects for machines instead of a table."""
 
     def execute(self) -> int:

@@ -38,7 +38,8 @@ _FIRST = (
 _STATUSES = (
     "Exit status: 0 done; for claims 0 holds, 1 fails, 2 undecided; "
     f"{ERROR} something given cannot be used; {CRASH} a defect of Bequest; "
-    f"{STOPPED} stopped by Ctrl-C, with a checkpoint."
+    f"{STOPPED} stopped by Ctrl-C, with a checkpoint.\n"
+    "With --debug, errors show where they come from."
 )
 # Idle threads that spin take the cores from whoever shares them. Read when torch is imported.
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    words = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = [word for word in given if word != "--debug"]
     try:
         return _dispatch(words)
     except SystemExit as stop:
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (BequestError, OSError) as error:
         expected = isinstance(error, BequestError) or error.errno in _MACHINE
-        if "--debug" in words or not expected:
+        if "--debug" in given or not expected:
             traceback.print_exc()
         else:
             say("Error:", error, stderr=True, style="bold red")

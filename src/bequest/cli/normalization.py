@@ -93,9 +93,7 @@ def _asked(read: Callable[[], str]) -> str:
     while True:
         out.print(f"1 .. {len(names)}, or a name: ", end="")
         answer = read().strip()
-        chosen = names[int(answer) - 1] if answer.isdigit() and answer != "0" and int(
-            answer
-        ) <= len(names) else answer
+        chosen = {str(number): name for number, name in enumerate(names, 1)}.get(answer, answer)
         if chosen in names:
             say("Normalisation:", f"{chosen} (next time: --normalize {chosen})", stderr=True)
             return chosen

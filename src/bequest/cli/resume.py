@@ -8,13 +8,13 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from bequest.cli.command import say
+from bequest.cli.command import Command, say
 from bequest.cli.execution import Execution, conclude, finished, running, tell
 from bequest.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resume(Execution):
+class Resume(Execution, Command):
     """Goes on with a run of `bequest run` or `bequest distill` that was stopped or killed.
 
     It ends in the same network as a run that was never stopped. A run that was broken off before

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Self
 
+import tyro
 from tyro.conf import Positional
 
 from bequest import catalog
+from bequest.cli.command import NO_DEFAULT, Command
 from bequest.cli.execution import NewExecution, conclude, running
 from bequest.cli.hyperparameters import given, with_options
 from bequest.errors import InputError
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunStudy(NewExecution):
+class RunStudy(Command):
     """Runs a method, an ablation or a baseline of its study, on the study's data.
 
     A study has arms: the method as published (the first), the method with parts switched off, and
@@ -36,10 +38,14 @@ class RunStudy(NewExecution):
 
     method: Positional[str]
     """An id of `bequest list`; comes first."""
-    arm: str | None = None
+    arm: Annotated[str | None, NO_DEFAULT] = None
     """An arm of the study, such as those named by `bequest show METHOD`; the first without it."""
     size: str = "default"
     """How large: default (minutes), smoke (seconds), or a further size of the study."""
+
+    execution: Annotated[NewExecution, tyro.conf.OmitArgPrefixes] = field(
+        default_factory=NewExecution
+    )
 
     @classmethod
     def for_words(cls, words: Sequence[str]) -> type[Self]:
@@ -50,7 +56,7 @@ class RunStudy(NewExecution):
             raise InputError(f"Name the method first: bequest run METHOD {words[0]} ...")
         return with_options(cls, catalog.find(words[0]), unset="as in the arm of the study")
 
-    def job(self, *, threads: int) -> Job:
+    def job(self) -> Job:
         """What is to be run."""
         from bequest.execute import Job
 
@@ -59,10 +65,10 @@ class RunStudy(NewExecution):
             arm=self.arm,
             size=self.size,
             fields=given(getattr(self, "hyperparameters", None)),
-            seed=self.seed,
-            device=self.device,
-            precision=self.precision,
-            threads=threads,
+            seed=self.execution.seed,
+            device=self.execution.device,
+            precision=self.execution.precision,
+            threads=self.execution.threads,
         )
 
     def execute(self) -> int:
@@ -70,15 +76,15 @@ class RunStudy(NewExecution):
         from bequest.execute import execute
 
         arm, _ = catalog.find(self.method).load_study().arm(self.arm, self.size)
-        job = self.job(threads=self.chosen_threads())
-        folder = self.new_folder(self.method, arm, self.size, f"s{self.seed}")
-        with running(folder, json=self.json):
+        job = replace(self.job(), threads=self.execution.chosen_threads())
+        folder = self.execution.new_folder(self.method, arm, self.size, f"s{self.execution.seed}")
+        with running(folder, json=self.execution.json):
             execute(
                 job,
                 folder,
                 progress=True,
-                trackers=self.trackers,
-                checkpoint_seconds=self.checkpoint_seconds,
+                trackers=self.execution.trackers,
+                checkpoint_seconds=self.execution.checkpoint_seconds,
             )
-        conclude(folder, as_json=self.json)
+        conclude(folder, as_json=self.execution.json)
         return 0

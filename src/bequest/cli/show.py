@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from rich.markdown import Markdown
 from rich.table import Table
@@ -11,7 +11,7 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from bequest import catalog, declaration
-from bequest.cli.command import Command, console, write_json
+from bequest.cli.command import NO_DEFAULT, Command, console, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class ShowMethod(Command):
 
     method: Positional[str]
     """An id of `bequest list`."""
-    json: bool = False
+    json: Annotated[bool, NO_DEFAULT] = False
     """One object for machines instead of text."""
 
     def execute(self) -> int:
@@ -65,7 +65,9 @@ def _claims(claims: list[dict[str, Any]]) -> Table:
     for one in claims:
         arms = f"{one.get('better', '?')} over {one.get('than', '?')}"
         table.add_row(
-            Text(str(one.get("id", "?")), style="cyan"), Text(arms), Text(str(one.get("sentence", "")))
+            Text(str(one.get("id", "?")), style="cyan"),
+            Text(arms),
+            Text(str(one.get("sentence", ""))),
         )
     return table
 

@@ -156,7 +156,7 @@ def _add_scaled(total: Tensor, x: Tensor, scale: Tensor) -> Tensor:
     total_rows, rows = _rows(total), _rows(x)
     if total_rows is None or rows is None:
         return total.addcmul_(x, scale.view(-1, *[1] * (x.ndim - 2)))
-    total_rows.addcmul_(rows, scale.repeat_interleave(rows.shape[1] // scale.shape[0]))
+    total_rows.addcmul_(rows, scale.repeat(rows.shape[1] // scale.shape[0]))
     return total
 
 

@@ -85,7 +85,7 @@ class BatchNormStatistics:
         Raises:
             InputError: if the teacher is in training mode, or reports to somebody already.
         """
-        if self.teacher.training or any(layer.training for layer in self._layers.values()):
+        if any(layer.training for layer in self._layers.values()):
             raise InputError(
                 "The teacher is in training mode, where BatchNorm layers overwrite the running "
                 "statistics that batches are compared with. Call teacher.eval() first."
@@ -122,8 +122,8 @@ class BatchNormStatistics:
     def loss(self) -> Tensor:
         """The distance for the forward pass since the last call, summed over its layers.
 
-        Of several passes, or of a layer that is used several times, the last one counts; layers
-        that the pass did not reach are left out. Each call needs a pass of its own.
+        Of several passes, or of a layer that a pass uses several times, the last use counts;
+        layers that were not reached are left out. Each call needs a pass of its own.
 
         Returns:
             Scalar >= 0 in float32 (float64 for a float64 teacher), differentiable once.
@@ -266,7 +266,7 @@ def _layers_with_statistics(teacher: nn.Module) -> dict[str, Any]:
 
 def _has_own_forward(layer: nn.Module) -> bool:
     """Whether the layer does something else than the BatchNorm of torch, which must be kept."""
-    plain = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+    plain = (_BatchNorm.forward, type(layer).forward)
     return "forward" in vars(layer) or type(layer).forward not in plain
 
 

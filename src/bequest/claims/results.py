@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bequest.claim_statistics import Verdict
+from bequest.claims.files import write_atomically
+from bequest.claims.statistics import Verdict
 from bequest.errors import InputError
-from bequest.files import write_atomically
 
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 """A sign for each verdict, for tables that cannot show colour."""

@@ -1,4 +1,4 @@
-"""What a person sees while a claim runs: a line for each run that ended, a bar with the time left."""
+"""What is seen while a claim runs: a line for each run that ended, a bar with the time left."""
 
 from __future__ import annotations
 

@@ -31,13 +31,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bequest.claims.files import write_atomically
 from bequest.errors import InputError, StoppedError
-from bequest.files import write_atomically
 
 Record = dict[str, Any]
 """What is kept of a run: key, metrics, seconds, cpu_seconds, flops, environment."""
 
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_RECORDED = {"metrics", "seconds", "cpu_seconds", "flops", "environment"}
 _LEFT_OVER = ("checkpoint.safetensors", "model.safetensors")
 
 
@@ -80,9 +81,10 @@ def read_record(task: Task) -> Record | None:
     """The kept record of a task; None when there is none, or only a damaged one."""
     try:
         record = json.loads(task.path.read_text(encoding="utf-8"))
-        return record if isinstance(record["metrics"], dict) and record["flops"] is not None else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
+    whole = isinstance(record, dict) and record.keys() >= _RECORDED
+    return record if whole else None
 
 
 def run_task(task: Task) -> Outcome:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-_ROOT = Path(__file__).parent
+_ROOT = Path(__file__).parents[1]
 _EVERYWHERE = ("run", "data", "ops", "losses", "nn", "metrics", "memory", "synthesis")
 
 
