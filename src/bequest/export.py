@@ -138,6 +138,7 @@ def export(
     """
     if format not in SUFFIXES:
         raise unknown("format", format, SUFFIXES)
+    blueprint(read_config(folder))  # a folder that is no run is the first thing to say
     suffix = SUFFIXES[format]
     path = output or folder / f"student{suffix}"
     if path.suffix != suffix:

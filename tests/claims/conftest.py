@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fake_claims import install
 
 from bequest import catalog
+from support.fake_claims import install
 
 
 @pytest.fixture

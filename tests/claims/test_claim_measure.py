@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.fake_claims import OWN, SHARED
 
 from bequest.claims import Report, exit_status, run_arms, run_claims
 from bequest.errors import InputError, StoppedError
+from support.fake_claims import OWN, SHARED
 
 
 def claim(*ids: str, seeds: int = 5, size: str = "smoke") -> Report:

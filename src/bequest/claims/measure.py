@@ -24,7 +24,8 @@ from bequest.claims.plan import (
 )
 from bequest.claims.progress import RunsShown
 from bequest.claims.results import Report, write_results
-from bequest.claims.runs import Outcome, Task, read_record, run_tasks
+from bequest.claims.runs import Outcome, Task, read_record, run_here, run_task
+from bequest.claims.workers import run_parallel
 from bequest.errors import InputError, StoppedError
 from bequest.studies.base import Study
 
@@ -170,12 +171,13 @@ def _measure(
                 ended(task, Outcome(record=record, cached=True))
         todo = [task for task in unique.values() if task.hash not in outcomes]
         try:
-            run_tasks(
-                todo,
-                workers=worker_count(workers, len(todo), settings),
-                threads=settings.threads,
-                ended=ended,
-            )
+            processes = worker_count(workers, len(todo), settings)
+            if processes == 1:
+                run_here(todo, ended=ended)
+            else:
+                run_parallel(
+                    todo, workers=processes, threads=settings.threads, work=run_task, ended=ended
+                )
         except (KeyboardInterrupt, StoppedError) as error:
             raise StoppedError(
                 f"Stopped: {len(outcomes)} of {len(unique)} runs are done and kept. The same "

@@ -1,11 +1,9 @@
-"""The runs behind a claim: each arm and seed once, in parallel processes, kept in the cache.
+"""The runs behind a claim: each arm and seed once, kept in the cache.
 
 A run is known by the hash of everything that decides its outcome (`Task.key`). Its record lies in
 `<cache>/claims/<hash>.json`, and what it writes on the way in the folder `<cache>/claims/<hash>/`,
 from whose checkpoint a run that was broken off goes on. Failures are not kept: they run again.
-
-This module imports neither torch nor numpy, so that a worker can set its threads before they are
-there.
+Nothing here imports torch or numpy before the first run: a worker sets its threads first.
 """
 
 from __future__ import annotations
@@ -14,21 +12,12 @@ import fcntl
 import hashlib
 import json
 import math
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from bequest.claims.files import write_atomically
@@ -37,7 +26,6 @@ from bequest.errors import InputError, StoppedError
 Record = dict[str, Any]
 """What is kept of a run: key, metrics, seconds, cpu_seconds, flops, environment."""
 
-_SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _RECORDED = {"metrics", "seconds", "cpu_seconds", "flops", "environment"}
 _LEFT_OVER = ("checkpoint.safetensors", "model.safetensors")
 
@@ -134,113 +122,19 @@ def run_task(task: Task) -> Outcome:
     return Outcome(record=record)
 
 
-def run_tasks(
-    tasks: Sequence[Task],
-    *,
-    workers: int,
-    threads: int,
-    ended: Callable[[Task, Outcome], None],
-) -> None:
-    """Runs all tasks and hands each outcome to `ended` as it comes.
+def run_here(tasks: Sequence[Task], *, ended: Callable[[Task, Outcome], None]) -> None:
+    """Runs all tasks in this process, one after the other, and hands each outcome to `ended`.
 
-    Args:
-        tasks: Different ones.
-        workers: Processes; with 1, everything happens in this process.
-        threads: Of each process.
-        ended: Called in this process.
-
-    Raises:
-        StoppedError: After Ctrl-C, when every run has written its checkpoint.
+    The process gets its number of threads back, which a job sets.
     """
-    if workers == 1:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
         for task in tasks:
-            with _threads_restored():
-                outcome = run_task(task)
-            ended(task, outcome)
-        return
-    died = _run_parallel(tasks, workers, threads, ended)
-    # When one worker dies (killed for memory, a crash in native code), the pool gives up all that
-    # were running. Each gets a pool of its own, so that the guilty one is found.
-    for task in died:
-        if _run_parallel([task], 1, threads, ended):
-            ended(task, Outcome(error="the process died: out of memory, or a crash in native code"))
-
-
-def _run_parallel(
-    tasks: Sequence[Task], workers: int, threads: int, ended: Callable[[Task, Outcome], None]
-) -> list[Task]:
-    """Runs tasks in a pool; gives back those whose fate is unknown, since a worker died."""
-    before = set(multiprocessing.active_children())
-    died: list[Task] = []
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_prepare_worker,
-        initargs=(threads,),
-    )
-    try:
-        futures: dict[Future[Outcome], Task] = {
-            pool.submit(_run_in_worker, task): task for task in tasks
-        }
-        for future in as_completed(futures):
-            try:
-                ended(futures[future], future.result())
-            except BrokenProcessPool:
-                died.append(futures[future])
-    except (KeyboardInterrupt, StoppedError):
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()  # SIGTERM: each run writes its checkpoint first
-        raise
+            ended(task, run_task(task))
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return died
-
-
-# -- inside a worker ---------------------------------------------------------------------------
-
-
-def _prepare_worker(threads: int) -> None:
-    """Sets the threads before torch is imported, and leaves all signals to the parent."""
-    for name in _SINGLE_THREADED:
-        os.environ[name] = str(threads)
-    # Threads that wait actively steal the cores from the other workers.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A group of its own: Ctrl-C in the terminal reaches the parent alone, which asks each worker
-    # once. (A run takes a second request for an order to end at once, without a checkpoint.)
-    with suppress(OSError):
-        os.setpgid(0, 0)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _run_in_worker(task: Task) -> Outcome:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # Ignored between tasks: a worker that died there would break the pool for the others. Within
-    # its steps a run has a handler of its own, which saves first.
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        return run_task(task)
-    except KeyboardInterrupt:
-        raise StoppedError("stopped before the first step") from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _end_with_parent() -> None:
-    """Ends this process, with a checkpoint, when its parent was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(30)
-    os._exit(1)
-
-
-# -- small helpers -----------------------------------------------------------------------------
+        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -250,15 +144,3 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _threads_restored() -> Iterator[None]:
-    """Gives the process its number of threads back, which a job sets."""
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

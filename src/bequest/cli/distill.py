@@ -133,15 +133,17 @@ class Distill(Command):
 
     def execute(self) -> int:
         """Distils and says what came out."""
-        job = replace(self.job(), threads=self.execution.chosen_threads())
-        from bequest.cli.distill_job import distill_job
+        job = self.job()
+        from bequest.cli.distill_job import carry_out, prepare
 
+        prepared = prepare(job)
+        job = replace(prepared.job, threads=self.execution.chosen_threads())
         folder = self.execution.new_folder(
             "distill", self.method, Path(self.student).stem, f"s{job.seed}"
         )
         with running(folder, json=self.execution.json):
-            distill_job(
-                job,
+            carry_out(
+                replace(prepared, job=job),
                 folder,
                 trackers=self.execution.trackers,
                 checkpoint_seconds=self.execution.checkpoint_seconds,

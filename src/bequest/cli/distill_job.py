@@ -6,7 +6,7 @@ Imports torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,28 +83,29 @@ def job_of_config(config: Mapping[str, Any]) -> DistillJob:
     return configure(DistillJob, {**known, "fields": config.get("resolved", {})})
 
 
-def distill_job(
-    job: DistillJob,
-    folder: Path,
-    *,
-    resume: bool = False,
-    trackers: tuple[str, ...] = (),
-    checkpoint_seconds: float = 60.0,
-) -> Result:
-    """Builds both networks and distils.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A job with everything that it names: loaded, and found to fit."""
+
+    job: DistillJob
+    teacher: nn.Module
+    student: nn.Module
+    method: Any
+    evaluate: data.ImageData | None
+
+
+def prepare(job: DistillJob) -> Prepared:
+    """Loads what the job names; its `mean` and `std` are known then.
 
     Raises:
-        InputError: For anything that does not fit, before any work starts.
+        InputError: For anything that cannot be had or does not fit.
     """
     method = configure(catalog.find(job.method).load_method(), job.fields)
     evaluate = data.load(job.evaluate) if job.evaluate else None
-    if job.threads:
-        torch.set_num_threads(job.threads)
     teacher = load_teacher(job)
     if job.mean is None or job.std is None:
         mean, std = own_normalization(teacher, job)
-    else:
-        mean, std = job.mean, job.std
+        job = replace(job, mean=mean, std=std)
     with torch.random.fork_rng(devices=[]):
         # A teacher draws a different number of initial weights; the student must not notice.
         torch.manual_seed(job.seed)
@@ -115,15 +116,30 @@ def distill_job(
             image_size=job.image_size,
             weights=job.student_weights,
         )
+    return Prepared(job=job, teacher=teacher, student=student, method=method, evaluate=evaluate)
+
+
+def carry_out(
+    prepared: Prepared,
+    folder: Path,
+    *,
+    resume: bool = False,
+    trackers: tuple[str, ...] = (),
+    checkpoint_seconds: float = 60.0,
+) -> Result:
+    """Distils, or goes on with it; `config.yaml` gets the job."""
+    job = prepared.job
+    if job.threads:
+        torch.set_num_threads(job.threads)
     _, result = distill(
-        teacher,
-        student,
+        prepared.teacher,
+        prepared.student,
         image_size=job.image_size,
         num_classes=job.num_classes,
-        mean=mean,
-        std=std,
-        method=method,
-        evaluate=evaluate,
+        mean=job.mean,
+        std=job.std,
+        method=prepared.method,
+        evaluate=prepared.evaluate,
         folder=folder,
         seed=job.seed,
         device=job.device,
@@ -132,7 +148,7 @@ def distill_job(
         trackers=trackers,
         checkpoint_seconds=checkpoint_seconds,
         resume=resume,
-        config={**asdict(job), "mean": list(mean), "std": list(std)},
+        config=asdict(job),
     )
     return result
 

@@ -62,14 +62,14 @@ class NewExecution(Execution):
         if self.device == "auto" and torch.accelerator.is_available():
             return 0
         threads = calibrated_threads()
-        say("Threads:", f"{threads}, as measured (--threads N sets it)", stderr=self.json)
+        say("Threads:", f"{threads} (chosen; --threads N sets it)", stderr=self.json)
         return threads
 
     def new_folder(self, *parts: str) -> Path:
         """The folder given, else `runs/PARTS-TIME`, one that does not exist."""
         if self.folder is not None:
             return self.folder
-        name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
+        name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
         path = Path("runs", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
         number, free = 1, path
         while free.exists():

@@ -87,8 +87,11 @@ def with_options(command: type[Any], entry: Entry, *, unset: str) -> type[Any]:
 def _names(command: type[Any]) -> set[str]:
     """Of all options of a command, also of those in groups."""
     names = {one.name for one in fields(command)}
-    groups: list[Any] = [one.default_factory for one in fields(command)]
-    return names.union(*(_names(group) for group in groups if is_dataclass(group)))
+    for one in fields(command):
+        group: Any = one.default_factory
+        if isinstance(group, type) and is_dataclass(group):
+            names |= _names(group)
+    return names
 
 
 def given(hyperparameters: Any) -> dict[str, Any]:

@@ -62,10 +62,10 @@ class Resume(Execution, Command):
                     checkpoint_seconds=self.checkpoint_seconds,
                 )
             case "distill":
-                from bequest.cli.distill_job import distill_job, job_of_config
+                from bequest.cli.distill_job import carry_out, job_of_config, prepare
 
-                distill_job(
-                    job_of_config(config),
+                carry_out(
+                    prepare(job_of_config(config)),
                     self.folder,
                     resume=True,
                     trackers=self.trackers,

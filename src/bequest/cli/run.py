@@ -74,9 +74,12 @@ class RunStudy(Command):
     def execute(self) -> int:
         """Runs it and says what came out."""
         from bequest.execute import execute
+        from bequest.methods.base import change
 
-        arm, _ = catalog.find(self.method).load_study().arm(self.arm, self.size)
-        job = replace(self.job(), threads=self.execution.chosen_threads())
+        job = self.job()
+        arm, method = catalog.find(job.method).load_study().arm(job.arm, job.size)
+        change(method, **job.fields)  # refuses what the method does not take, before all else
+        job = replace(job, threads=self.execution.chosen_threads())
         folder = self.execution.new_folder(self.method, arm, self.size, f"s{self.execution.seed}")
         with running(folder, json=self.execution.json):
             execute(

@@ -5,27 +5,29 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bequest import declaration
 from bequest.catalog import Entry
+from bequest.claims.results import Report
 from bequest.report.markdown import table
-from bequest.report.verdicts import Measured
+from bequest.report.readme_table import figures
 
 
-def render_method_page(entry: Entry, verdicts: tuple[Measured, ...] = ()) -> str:
+def render_method_page(entry: Entry, reports: Sequence[Report] = ()) -> str:
     """The page in Markdown, all sections included.
 
     Args:
         entry: The method. Its study is imported, and with it torch.
-        verdicts: What was measured; those of other methods are left out.
+        reports: What was measured; those of other methods are left out.
 
     Raises:
         InputError: When the method's source is not as methods are written.
     """
-    own = tuple(verdict for verdict in verdicts if verdict.study == entry.id)
+    own = [report for report in reports if report.study == entry.id]
     study = entry.load_study()
     parts = [
         f"# {entry.name}\n\n{entry.summary}\n",
@@ -65,7 +67,11 @@ def _fields(entry: Entry) -> str:
         (f"`{f.name}`", f"`{f.annotation}`", f"`{f.default!r}`", " ".join(f.doc.split()))
         for f in declaration.fields(entry)
     ]
-    return f"## Hyper-parameters\n\n{table(('Field', 'Type', 'Default', 'What it is'), rows)}"
+    return (
+        f"## Hyper-parameters\n\n{table(('Field', 'Type', 'Default', 'What it is'), rows)}\n"
+        "`Count` is a whole number of 1 or more, `Positive` a number above 0, `NonNegative` and "
+        "`NonNegativeInt` are 0 or more, `Fraction` is 0 to 1. Anything else is refused.\n"
+    )
 
 
 def _study(study: Any) -> str:
@@ -94,7 +100,7 @@ def _difference(arm: Any, published: Any) -> str:
     return f"{'with' if same else f'`{type(arm).__name__}` with'} {changes or 'no change'}"
 
 
-def _claims(study: Any, verdicts: tuple[Measured, ...]) -> str:
+def _claims(study: Any, reports: Sequence[Report]) -> str:
     text = "## Claims\n\n"
     if not study.claims:
         return text + "None: it is a control.\n"
@@ -103,11 +109,36 @@ def _claims(study: Any, verdicts: tuple[Measured, ...]) -> str:
         for c in study.claims
     ]
     text += table(("Claim", "Arm", "Beats", "By at least", "Source"), rows) + "\n"
-    if not verdicts:
+    if not reports:
         return text + f"Not measured yet: `bequest claim {study.id}`.\n"
-    measured = [(v.sentence, v.size, f"**{v.verdict}**", v.figures, v.seeds) for v in verdicts]
-    head = ("Claim", "Size", "Verdict", "Difference [95 % interval]", "Seeds")
-    return f"{text}As measured:\n\n{table(head, measured)}"
+    head = ("Claim", "Size", "Verdict", "Difference, 95 % interval", "Seeds")
+    verdicts = [
+        (claim.sentence, f"`{report.size}`", f"**{claim.verdict}**", figures(claim), claim.pairs)
+        for report in reports
+        for claim in report.claims
+    ]
+    text += f"As measured:\n\n{table(head, verdicts)}"
+    return text + "".join(_arms_measured(report) for report in reports)
+
+
+def _arms_measured(report: Report) -> str:
+    """What each arm reached and what it cost."""
+    rows = [
+        (
+            f"`{name}`",
+            arm.metric,
+            "no run ended" if arm.mean is None else f"{arm.mean:.1f}",
+            "" if arm.sd is None else f"{arm.sd:.1f}",
+            "" if arm.flops is None else f"{arm.flops:.2e}",
+            "" if arm.cpu_seconds is None else f"{arm.cpu_seconds:.0f}",
+        )
+        for name, arm in report.arms.items()
+    ]
+    head = ("Arm", "Metric", "Mean", "Standard deviation", "FLOPs a run", "CPU seconds a run")
+    return (
+        f"\nThe arms at size `{report.size}`, {report.seeds} seeds, {report.created}:\n\n"
+        f"{table(head, rows)}"
+    )
 
 
 def _source(entry: Entry) -> str:
@@ -123,8 +154,12 @@ def _prose(text: str) -> str:
     return re.sub(r"^(Differs|Trap):", r"**\1:**", text, flags=re.MULTILINE)
 
 
-def pages(entries: Mapping[str, Entry], verdicts: tuple[Measured, ...] = ()) -> dict[str, str]:
-    """The pages of all methods by their paths below `docs/`."""
-    return {
-        f"methods/{id}.md": render_method_page(entry, verdicts) for id, entry in entries.items()
-    }
+def render_index(entries: Sequence[Entry], reports: Sequence[Report] = ()) -> str:
+    """The page that lists all methods, with how many of their claims hold."""
+    rows = []
+    for entry in entries:
+        verdicts = Counter(c.verdict for r in reports if r.study == entry.id for c in r.claims)
+        text = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        published = f"{entry.paper.venue} {entry.paper.year}" if entry.paper else "a control"
+        rows.append((f"[{entry.name}]({entry.id}.md)", entry.summary, published, text or "none"))
+    return f"# All methods\n\n{table(('Method', 'What it does', 'Published', 'Verdicts'), rows)}"

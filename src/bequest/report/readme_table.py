@@ -1,6 +1,7 @@
 """The README's table of methods, generated from the catalogue and the measured claims.
 
 `python -m bequest.report.readme_table README.md results` puts it between the README's marks.
+Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -9,13 +10,21 @@ import sys
 from pathlib import Path
 
 from bequest.catalog import Entry, methods
+from bequest.claims.results import ClaimVerdict, Report, read_results
 from bequest.errors import InputError
 from bequest.report.markdown import table as markdown_table
-from bequest.report.verdicts import Measured, read_verdicts
 
 BEGIN, END = "<!-- methods -->", "<!-- /methods -->"
-_HEAD = ("Method", "Published", "Claim", "Size", "Verdict", "Difference [95 % interval]", "Seeds")
-_BUILT_IN = "bequest."
+_HEAD = ("Method", "Published", "Claim", "Size", "Verdict", "Difference, 95 % interval", "Seeds")
+
+
+def read_folder(folder: Path | str) -> list[Report]:
+    """What `bequest claim --folder` wrote there, by file name; an absent folder holds nothing.
+
+    Raises:
+        InputError: For a file `*.json` that is no such result.
+    """
+    return [read_results(path) for path in sorted(Path(folder).glob("*.json"))]
 
 
 def table(results_folder: Path | str) -> str:
@@ -26,15 +35,34 @@ def table(results_folder: Path | str) -> str:
     Raises:
         InputError: For a result of a method that is not in the catalogue, or that is no result.
     """
-    measured: dict[str, list[Measured]] = {}
-    for verdict in read_verdicts(results_folder):
-        measured.setdefault(verdict.study, []).append(verdict)
-    entries = [e for e in methods().values() if e.method.startswith(_BUILT_IN)]
-    strangers = measured.keys() - {entry.id for entry in entries}
+    reports = read_folder(results_folder)
+    entries = [entry for entry in methods().values() if entry.method.startswith("bequest.")]
+    strangers = {report.study for report in reports} - {entry.id for entry in entries}
     if strangers:
         raise InputError(f"{results_folder} has results of {sorted(strangers)}: no such method.")
-    rows = [row for entry in entries for row in _rows(entry, measured.get(entry.id, []))]
+    rows: list[tuple[str, ...]] = []
+    for entry in entries:
+        measured = [
+            (claim.sentence, report.size, f"**{claim.verdict}**", figures(claim), str(claim.pairs))
+            for report in reports
+            if report.study == entry.id
+            for claim in report.claims
+        ] or [("not measured yet", "", "", "", "")]
+        name = _name(entry)
+        for row in measured:
+            rows.append((*name, *row))
+            name = ("", "")
     return markdown_table(_HEAD, rows)
+
+
+def figures(claim: ClaimVerdict) -> str:
+    """A measured difference with its interval, as people read it: `+2.1 [+0.4, +3.9]`."""
+    if claim.difference is None:
+        return "no pair of runs ended"
+    if claim.interval is None:
+        return f"{claim.difference:+.1f}"
+    low, high = claim.interval
+    return f"{claim.difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def insert(readme: str, results_folder: Path | str) -> str:
@@ -43,10 +71,10 @@ def insert(readme: str, results_folder: Path | str) -> str:
     Raises:
         InputError: When the marks are not there, each once and in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after or END in before:
-        raise InputError(f"The README needs the marks {BEGIN} and {END}, each once.")
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if readme.count(BEGIN) != 1 or rest.count(END) != 1 or END in before:
+        raise InputError(f"The README needs the marks {BEGIN} and {END}, each once, in order.")
     return f"{before}{BEGIN}\n{table(results_folder)}{END}{after}"
 
 
@@ -57,25 +85,16 @@ def main(arguments: list[str]) -> None:
     readme.write_text(text, encoding="utf-8")
 
 
-def _rows(entry: Entry, measured: list[Measured]) -> list[tuple[object, ...]]:
+def _name(entry: Entry) -> tuple[str, str]:
+    """A link to the source, and a link to the paper."""
     source = f"src/{entry.method.split(':')[0].replace('.', '/')}.py"
-    published = f"{entry.paper.venue} {entry.paper.year}" if entry.paper else "a control"
-    if entry.paper and entry.paper.arxiv:
-        published = f"[{published}](https://arxiv.org/abs/{entry.paper.arxiv})"
-    first: tuple[object, ...] = (f"[{entry.name}]({source})", published)
-    if not measured:
-        return [(*first, "not measured yet", "", "", "", "")]
-    return [
-        (
-            *(("", "") if index else first),
-            m.sentence,
-            m.size,
-            f"**{m.verdict}**",
-            m.figures,
-            m.seeds,
-        )
-        for index, m in enumerate(measured)
-    ]
+    if entry.paper is None:
+        published = "a control"
+    else:
+        published = f"{entry.paper.venue} {entry.paper.year}"
+        if entry.paper.arxiv:
+            published = f"[{published}](https://arxiv.org/abs/{entry.paper.arxiv})"
+    return f"[{entry.name}]({source})", published
 
 
 if __name__ == "__main__":

@@ -132,26 +132,31 @@ class BatchNormStatistics:
             InputError: if there was no forward pass, or one through other layers than those of the
                 history.
         """
-        if not self._seen:
-            raise InputError(
-                "There are no batch statistics to compare: run teacher(images) inside "
-                "`with statistics:`, once before each statistics.loss()."
-            )
-        names = [name for name in self._layers if name in self._seen]
-        parts = [part for name in names for part in self._seen[name]]
-        self._seen.clear()
-        batch = torch.cat(parts)
-        if self._history is not None:
-            known, history = self._history
-            if known != names:
-                raise InputError(
-                    f"This pass went through {len(names)} BatchNorm layers, but the history is of "
-                    f"{len(known)}, or of others: call reset() when the teacher's path changes."
-                )
-            batch = torch.lerp(batch, history, self.momentum)
-        self._latest = names, batch.detach()
-        stored = torch.cat([part for name in names for part in _running(self._layers[name])])
-        return self._sum_of_norms(batch - stored.to(batch.dtype), [len(part) for part in parts])
+        batch, stored, lengths = self._compared()
+        return self._sum_of_norms(batch - stored, lengths)
+
+    def divergence(self) -> Tensor:
+        """The same comparison as a divergence of Gaussians: see ``gaussian_divergence``.
+
+        Choi et al., "Data-Free Network Quantization With Adversarial Knowledge Distillation", CVPR
+        Workshops 2020. Weighs each channel by its own spread, where ``loss()`` takes large
+        channels for more than small ones.
+
+        Returns:
+            Scalar >= 0 like that of ``loss()``, summed over layers and channels; called in its
+            place.
+
+        Raises:
+            InputError: as ``loss()``.
+        """
+        batch, stored, lengths = self._compared()
+        ours, theirs = batch.split(lengths), stored.split(lengths)
+        return gaussian_divergence(
+            torch.cat(ours[0::2]),
+            torch.cat(ours[1::2]),
+            torch.cat(theirs[0::2]),
+            torch.cat(theirs[1::2]),
+        ).sum()
 
     def update_history(self) -> None:
         """Makes the statistics of the last ``loss()`` the history: once a round, as Fast does it.
@@ -200,6 +205,32 @@ class BatchNormStatistics:
             device = _running(self._layers[names[0]])[0].device
             self._history = names, torch.cat([state[n].flatten().to(device) for n in names])
 
+    def _compared(self) -> tuple[Tensor, Tensor, list[int]]:
+        """Statistics of the last pass, those of training, and the lengths of their pieces.
+
+        Each vector holds mean and variance of layer after layer.
+        """
+        if not self._seen:
+            raise InputError(
+                "There are no batch statistics to compare: run teacher(images) inside "
+                "`with statistics:`, once before each statistics.loss()."
+            )
+        names = [name for name in self._layers if name in self._seen]
+        parts = [part for name in names for part in self._seen[name]]
+        self._seen.clear()
+        batch = torch.cat(parts)
+        if self._history is not None:
+            known, history = self._history
+            if known != names:
+                raise InputError(
+                    f"This pass went through {len(names)} BatchNorm layers, but the history is of "
+                    f"{len(known)}, or of others: call reset() when the teacher's path changes."
+                )
+            batch = torch.lerp(batch, history, self.momentum)
+        self._latest = names, batch.detach()
+        stored = torch.cat([part for name in names for part in _running(self._layers[name])])
+        return batch, stored.to(batch.dtype), [len(part) for part in parts]
+
     def _sum_of_norms(self, difference: Tensor, lengths: Sequence[int]) -> Tensor:
         """Sum of the Euclidean norms of consecutive segments of a vector.
 
@@ -213,6 +244,26 @@ class BatchNormStatistics:
         squares = squares.index_add(0, self._segments[key], difference.square())
         # The root has no slope at 0; the clamp gives an exact match the gradient 0.
         return squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt().sum()
+
+
+def gaussian_divergence(
+    mean: Tensor, var: Tensor, running_mean: Tensor, running_var: Tensor, *, eps: float = 1e-5
+) -> Tensor:
+    """`KL(N(mean, var) || N(running_mean, running_var))` of each channel, in nats.
+
+    Args:
+        mean: Of the batch, `(channels,)`.
+        var: Of the batch, at least 0.
+        running_mean: Of training.
+        running_var: Of training, at least 0.
+        eps: Added to both variances, as in the layer itself: keeps dead channels finite.
+
+    Returns:
+        `(channels,)`, at least 0; 0 where both agree.
+    """
+    ratio = (var + eps) / (running_var + eps)
+    shift = (mean - running_mean).square() / (running_var + eps)
+    return (ratio + shift - ratio.log() - 1) / 2
 
 
 class _Reporter:
@@ -266,7 +317,7 @@ def _layers_with_statistics(teacher: nn.Module) -> dict[str, Any]:
 
 def _has_own_forward(layer: nn.Module) -> bool:
     """Whether the layer does something else than the BatchNorm of torch, which must be kept."""
-    plain = (_BatchNorm.forward, type(layer).forward)
+    plain = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
     return "forward" in vars(layer) or type(layer).forward not in plain
 
 

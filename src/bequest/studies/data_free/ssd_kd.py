@@ -16,12 +16,12 @@ from bequest.studies.data_free.setting import NOTES, SIZES, budget, execute
 _SHARED: dict[str, dict[str, Any]] = {
     "default": {
         "batch_size": 128,
-        "synthesis_batch": 128,
+        "synthesis_batch": 64,
         "temperature": 4.0,
         "learning_rate": 0.1,
         "latent_dim": 100,
         "generator_width": 16,
-        "crop_padding": 2,
+        "crop_padding": 0,
         "flip": False,
     },
     "smoke": {

@@ -1,0 +1,38 @@
+"""`bequest data`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Shell
+
+from bequest.data import names
+
+
+def test_list_says_what_is_here(shell: Shell) -> None:
+    lines = [line.split() for line in shell("data", "list").out.splitlines()]
+    assert [line[0] for line in lines[1:]] == names()
+    by_name = {line[0]: line for line in lines}
+    assert by_name["digits"][1:7] == ["1347", "+", "450", "1x8x8", "10", "yes"]
+    # The cache folder of the test is empty.
+    assert by_name["cifar10"][1:7] == ["50000", "+", "10000", "3x32x32", "10", "no"]
+
+
+def test_for_machines(shell: Shell) -> None:
+    rows = json.loads(shell("data", "list", "--json").out)
+    assert [row["name"] for row in rows] == names()
+    assert rows[0] == json.loads(shell("data", "info", rows[0]["name"], "--json").out)
+
+
+def test_info_says_how_to_get_what_is_missing(shell: Shell) -> None:
+    answer = shell("data", "info", "cifar10")
+    assert "bequest data get cifar10" in answer.out
+    assert "airplane" in answer.out
+    assert "0.4914" in answer.out
+
+
+def test_get_says_where(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bequest.cli.data.get", lambda name: [Path("somewhere", name)])
+    assert shell("data", "get", "cifar10").out == "Here: somewhere/cifar10\n"
