@@ -90,6 +90,7 @@ def show(costs: list[Cost]) -> None:
     """The table."""
     torch = next(cost.median for cost in costs if cost.name == "import torch")
     table = Table("process", "CPU s", "lowest", "highest", "wall s", "above import torch")
+    table.columns[0].no_wrap = True
     for cost in costs:
         table.add_row(
             cost.name,

@@ -44,6 +44,9 @@ def test_json_and_results(shell: Shell, tmp_path: Path) -> None:
     assert report["seeds"] == 3
     written = tmp_path / "results" / "fake-smoke.json"
     assert json.loads(written.read_text(encoding="utf-8")) == report
+    page = written.with_suffix(".html").read_text(encoding="utf-8")
+    assert "good beats bad." in page
+    assert "Report: " in answer.err
 
 
 def test_arms_without_claims(shell: Shell) -> None:

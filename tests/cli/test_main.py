@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 from command_line import Shell
@@ -107,3 +108,8 @@ def test_debug_shows_where_an_error_comes_from(shell: Shell) -> None:
     assert answer.status == 64
     assert "Traceback" in answer.err
     assert "There is no method 'nothing'" in answer.err
+
+
+def test_report_says_where_it_is(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    assert shell("report", "here").out == "Report: here/report.html\n"

@@ -7,7 +7,7 @@ they differ in nothing but what the claim is about.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,13 +163,13 @@ def _measure(
 
         def ended(task: Task, outcome: Outcome) -> None:
             outcomes[task.hash] = outcome
-            shown.ended(" = ".join(names[task.hash]), *_line(outcome), failed=bool(outcome.error))
+            text = _line(outcome, set(metrics.values()))
+            shown.ended(" = ".join(names[task.hash]), text, failed=bool(outcome.error))
 
-        for task in unique.values():
-            record = read_record(task)
-            if record is not None:
-                ended(task, Outcome(record=record, cached=True))
-        todo = [task for task in unique.values() if task.hash not in outcomes]
+        kept = {hash: read_record(task) for hash, task in unique.items()}
+        outcomes |= {h: Outcome(record=r, cached=True) for h, r in kept.items() if r is not None}
+        shown.kept(len(outcomes))
+        todo = [task for hash, task in unique.items() if hash not in outcomes]
         try:
             processes = worker_count(workers, len(todo), settings)
             if processes == 1:
@@ -204,8 +204,10 @@ def _measure(
     )
 
 
-def _line(outcome: Outcome) -> tuple[str]:
-    if outcome.record is None:
-        return (outcome.error,)
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in outcome.record["metrics"].items())
-    return (f"{figures}{' (kept from before)' if outcome.cached else ''}",)
+def _line(outcome: Outcome, metrics: Collection[str | None]) -> str:
+    """How a run ended, in a few words."""
+    record = outcome.record
+    if record is None:
+        return outcome.error
+    figures = [f"{n} {value:.4g}" for n, value in record["metrics"].items() if n in metrics]
+    return ", ".join([*figures, f"{sum(record['seconds'].values()):.0f} s"])

@@ -27,7 +27,7 @@ class RunsShown:
     """
 
     def __init__(self, total: int, *, enabled: bool) -> None:
-        self._console = Console(stderr=True, quiet=not enabled)
+        self._console = Console(stderr=True, quiet=not enabled, highlight=False)
         self._bar = Progress(
             TextColumn("[bold]runs"),
             BarColumn(),
@@ -53,11 +53,21 @@ class RunsShown:
     ) -> None:
         self._bar.stop()
 
+    def kept(self, count: int) -> None:
+        """So many runs are there from before."""
+        self._done = count
+        if count:
+            self._console.print(f"{count} of {self._total} runs are kept from before")
+            self._bar.update(self._task, completed=count)
+
     def ended(self, name: str, text: str, *, failed: bool = False) -> None:
         """One run ended, with `text` about how."""
         self._done += 1
         colour = "red" if failed else "default"
         self._console.print(
-            f"[{self._done}/{self._total}] {name}: {text}", style=colour, markup=False
+            f"[{self._done}/{self._total}] {name}: {text}",
+            style=colour,
+            markup=False,
+            soft_wrap=True,
         )
         self._bar.update(self._task, completed=self._done)

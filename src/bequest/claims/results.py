@@ -16,7 +16,7 @@ from bequest.claims.files import write_atomically
 from bequest.claims.statistics import Verdict
 from bequest.errors import InputError
 
-MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+MARKS: dict[Verdict, str] = {"holds": "✓", "fails": "✗", "undecided": "?"}
 """A sign for each verdict, for tables that cannot show colour."""
 
 

@@ -55,7 +55,7 @@ class CheckClaims(Command):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto is bf16 where the hardware is good at it."""
     folder: Annotated[Path | None, NO_DEFAULT] = None
-    """Write METHOD-SIZE.json into this folder."""
+    """Write METHOD-SIZE.json and a page to read, METHOD-SIZE.html, into this folder."""
     json: Annotated[bool, NO_DEFAULT] = False
     """The whole outcome as one object for machines instead of tables."""
 
@@ -86,7 +86,6 @@ class CheckClaims(Command):
                 device=self.device,
                 precision=self.precision,
             )
-        path = write_results(report, self.folder) if self.folder is not None else None
         if self.json:
             if is_main_process():
                 sys.stdout.write(to_json(report))
@@ -94,8 +93,11 @@ class CheckClaims(Command):
             console().print(_arms(report.arms))
             if report.claims:
                 console().print(_claims(report.claims))
-        if path is not None:
-            say("Results:", path, stderr=self.json)
+        if self.folder is not None:
+            from bequest.report import write_claim_report
+
+            say("Results:", write_results(report, self.folder), stderr=self.json)
+            say("Report: ", write_claim_report(report, self.folder), stderr=self.json)
         return exit_status(report)
 
 

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 import bequest
 from bequest.cli.command import CRASH, ERROR, STOPPED, Command, console, parse, say
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The parser's way out: 0 after help, 2 after words that it cannot take.
         return 0 if stop.code in (0, None) else ERROR
     except (StoppedError, KeyboardInterrupt) as error:
-        say("Stopped:", str(error) or "nothing had begun.", stderr=True, style="bold yellow")
+        console(stderr=True).print(Text(str(error) or "Stopped.", "bold yellow"), soft_wrap=True)
         return STOPPED
     except BrokenPipeError:
         # Whoever read our output (`bequest list | head`) has enough.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
 from bequest import catalog, declaration
-from bequest.cli.command import NO_DEFAULT, Command, console, write_json
+from bequest.cli.command import NO_DEFAULT, Command, console, write_json, write_paragraphs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class ShowMethod(Command):
         out.print(Text(entry.summary), "", sep="\n")
         if entry.paper:
             out.print(Text(str(entry.paper)), "", sep="\n")
-        out.print(Markdown(text), "", sep="\n")
+        write_paragraphs(text)
         out.print(_fields(fields), "", sep="\n")
         if claims:
             out.print(_claims(claims), "", sep="\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,8 +22,10 @@ def class_balance_loss(logits: Tensor) -> Tensor:
     Returns:
         A scalar in [-log(classes), 0]; the minimum is the uniform distribution.
     """
-    mean = torch.softmax(logits.float(), dim=1).mean(0)
-    return torch.xlogy(mean, mean).sum()
+    # In logarithms throughout: the gradient of p log p is NaN for a p that underflows to 0.
+    log_probability = F.log_softmax(logits.float(), dim=1)
+    log_mean = torch.logsumexp(log_probability, dim=0) - math.log(len(logits))
+    return (log_mean.exp() * log_mean).sum()
 
 
 def activation_loss(features: Tensor) -> Tensor:

@@ -29,9 +29,9 @@ def random_crop_flip(
     shifts = torch.randint(-padding, padding + 1, (2, batch, 1), generator=rng, device=device)
     rows = torch.arange(height, device=device) + shifts[0]
     columns = torch.arange(width, device=device) + shifts[1]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & (
-        (columns >= 0) & (columns < width)
-    )[:, None, :]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+        :, None, :
+    ]
     if flip:
         mirrored = torch.rand(batch, 1, generator=rng, device=device) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)

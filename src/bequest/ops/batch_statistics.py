@@ -28,7 +28,8 @@ from bequest.errors import InputError
 
 # On a CPU the channels-last kernel adds the rows of a column one after the other in float32. A
 # matrix of about this many columns holds several rows of the activation side by side: the partial
-# sums are 10 to 100 times more exact, and narrow activations fill the vector registers.
+# sums are 10 to 100 times more exact, and narrow activations fill the vector registers. Fewer rows
+# than this are not worth it.
 _ROW_LENGTH = 1024
 
 
@@ -110,7 +111,7 @@ def _rows(x: Tensor) -> Tensor | None:
         return None
     channels = x.shape[1]
     count = x.numel() // channels
-    fitting = max(1, _ROW_LENGTH // channels)
+    fitting = max(1, _ROW_LENGTH // channels) if count > _ROW_LENGTH else 1
     lanes = math.gcd(count, 1 << (fitting.bit_length() - 1))
     return inner.view(count // lanes, lanes * channels)
 
@@ -138,15 +139,15 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, var.view(-1, channels).mean(0).add_((lane_mean - mean).square_().mean(0))
 
 
-def _multiply_add(x: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
-    """``x * factor + offset`` by channel, where both stay float32 although ``x`` is half as wide.
+def _multiply_add(x: Tensor, factor: Tensor, center: Tensor, offset: Tensor | None) -> Tensor:
+    """``(x - center) * factor + offset`` by channel, in one pass and in float32 inside.
 
-    The eval-mode batch-norm kernel with mean 0, variance 1 and eps 0 does just that. Broadcast
-    arithmetic would round ``factor`` and ``offset`` first: ``a * x + b`` is a small difference
-    where the mean of a channel is large.
+    The eval-mode batch-norm kernel with variance 1 and eps 0 does just that. Broadcast arithmetic
+    would round its arguments to the dtype of ``x`` first, and leave little of ``x - center`` where
+    the mean of a channel is large.
     """
-    zero, one = torch.zeros_like(factor), torch.ones_like(factor)
-    y: Tensor = torch.native_batch_norm(x, factor, offset, zero, one, False, 0.0, 0.0)[0]
+    one = torch.ones_like(factor)
+    y: Tensor = torch.native_batch_norm(x, factor, offset, center, one, False, 0.0, 0.0)[0]
     return y
 
 
@@ -156,7 +157,8 @@ def _add_scaled(total: Tensor, x: Tensor, scale: Tensor) -> Tensor:
     total_rows, rows = _rows(total), _rows(x)
     if total_rows is None or rows is None:
         return total.addcmul_(x, scale.view(-1, *[1] * (x.ndim - 2)))
-    total_rows.addcmul_(rows, scale.repeat(rows.shape[1] // scale.shape[0]))
+    lanes = rows.shape[1] // scale.shape[0]
+    total_rows.addcmul_(rows, scale.expand(lanes, -1).reshape(-1))
     return total
 
 
@@ -166,10 +168,7 @@ def _statistics_gradient(
     """``a * x + b`` (module docstring) for the gradients of the two statistics."""
     count = x.numel() // x.shape[1]
     a = torch.zeros_like(mean) if grad_var is None else grad_var * (2 / count)
-    b = -a * mean
-    if grad_mean is not None:
-        b = b.add_(grad_mean, alpha=1 / count)
-    return _multiply_add(x, a, b)
+    return _multiply_add(x, a, mean, None if grad_mean is None else grad_mean / count)
 
 
 class _BatchStatistics(Function):
@@ -218,7 +217,7 @@ class _BatchNormWithStatistics(Function):
             scale = inverse_deviation if weight is None else inverse_deviation * weight
             if grad_mean is None and grad_var is None:
                 if grad_y is not None:
-                    grad_x = _multiply_add(grad_y, scale, torch.zeros_like(scale))
+                    grad_x = _multiply_add(grad_y, scale, torch.zeros_like(scale), None)
             else:
                 grad_x = _statistics_gradient(x, mean, grad_mean, grad_var)
                 if grad_y is not None:

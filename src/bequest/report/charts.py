@@ -12,9 +12,9 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -34,8 +34,19 @@ _VARIABLES = {
     LINE: "var(--line)",
     **{colour: f"var(--{verdict})" for verdict, colour in VERDICTS.items()},
 }
-_STYLE: dict[str, Any] = {"svg.fonttype": "none", "font.size": 9.0, "axes.linewidth": 0.8}
+_FONT = 10
 _INCHES = 1 / 72  # matplotlib's SVG counts 72 units an inch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A drawing with its caption, and what it shows in words."""
+
+    title: str
+    svg: Markup
+    text: str
+    keys: Sequence[str] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +63,14 @@ class Interval:
 
 def curves(series: Mapping[str, Series], *, bounded: bool = False) -> str:
     """Lines over the steps of a run; `bounded` holds the axis to [0, 1]."""
-    axes = _axes(300, 170)
+    axes = _axes(300, 165)
     for (_, points), colour in zip(series.items(), _cycle(len(series))):
         steps, values = zip(*points)
         marker = "o" if len(points) < 30 else ""
         axes.plot(steps, values, color=colour, linewidth=1.6, marker=marker, markersize=3)
     if bounded:
         axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel("step", color=SOFT, fontsize=8.5)
+    axes.set_xlabel("step", color=SOFT, fontsize=_FONT)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -68,10 +79,9 @@ def curves(series: Mapping[str, Series], *, bounded: bool = False) -> str:
 
 def histogram(edges: Sequence[float], counts: Sequence[float], *, name: str) -> str:
     """Bars from each of `edges` to the next, as high as `counts`."""
-    axes = _axes(300, 170)
+    axes = _axes(300, 165)
     width = edges[1] - edges[0] if len(edges) > 1 else 1.0
     axes.bar(edges, counts, width=0.9 * width, align="edge", color=SERIES[0])
-    axes.set_xlabel(name, color=SOFT, fontsize=8.5)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     return _svg(axes, f"histogram {name}")
@@ -79,7 +89,7 @@ def histogram(edges: Sequence[float], counts: Sequence[float], *, name: str) -> 
 
 def forest(rows: Sequence[Interval], *, unit: str) -> str:
     """Intervals below each other, with zero, the mark to pass, and the differences by seed."""
-    axes = _axes(340, 46 + 34 * len(rows))
+    axes = _axes(420, 50 + 34 * len(rows))
     axes.axvline(0.0, color=SOFT, linewidth=0.9)
     for place, row in enumerate(rows):
         colour = VERDICTS[row.verdict]
@@ -92,8 +102,8 @@ def forest(rows: Sequence[Interval], *, unit: str) -> str:
             axes.plot([row.middle], [place], "o", color=colour, markersize=7)
         axes.plot([row.by, row.by], [place - 0.36, place + 0.36], color=INK, linewidth=1.4, ls=":")
     axes.set_ylim(len(rows) - 0.45, -0.55)
-    axes.set_yticks(range(len(rows)), [str(place + 1) for place in range(len(rows))])
-    axes.set_xlabel(unit, color=SOFT, fontsize=8.5)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_xlabel(unit, color=SOFT, fontsize=_FONT)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=LINE, linewidth=0.8)
@@ -102,7 +112,7 @@ def forest(rows: Sequence[Interval], *, unit: str) -> str:
 
 def strip(arms: Mapping[str, Sequence[float | None]], *, unit: str) -> str:
     """A row of dots for each arm, one a seed; lines join the same seed, bars show the means."""
-    axes = _axes(340, 46 + 30 * len(arms))
+    axes = _axes(420, 50 + 30 * len(arms))
     places = range(len(arms))
     for by_seed in zip(*arms.values()):
         found = [(v, place) for v, place in zip(by_seed, places) if v is not None]
@@ -116,7 +126,7 @@ def strip(arms: Mapping[str, Sequence[float | None]], *, unit: str) -> str:
             axes.plot([mean, mean], [place - 0.3, place + 0.3], color=SERIES[1], linewidth=2.4)
     axes.set_ylim(len(arms) - 0.45, -0.55)
     axes.set_yticks(places, list(arms))
-    axes.set_xlabel(unit, color=SOFT, fontsize=8.5)
+    axes.set_xlabel(unit, color=SOFT, fontsize=_FONT)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=LINE, linewidth=0.8)
@@ -130,7 +140,7 @@ def _axes(width: float, height: float) -> Axes:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
-    axes.tick_params(colors=SOFT, labelsize=8.5, length=0)
+    axes.tick_params(colors=SOFT, labelsize=_FONT, length=0)
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     return axes
@@ -149,7 +159,7 @@ def _svg(axes: Axes, name: str) -> str:
     # Names of markers and clips must differ between the charts of a page.
     salt = hashlib.sha256(name.encode()).hexdigest()[:12]
     buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

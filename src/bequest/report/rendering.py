@@ -23,8 +23,8 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or (value == round(value) and abs(value) < 1e6):
-        return f"{value:.0f}"
-    return f"{value:.{digits}g}"
+        return f"{value:.0f}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−", 1) if value < 0 else f"{value:.{digits}g}"
 
 
 def signed(value: float | None) -> str:

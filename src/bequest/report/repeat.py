@@ -28,7 +28,7 @@ def repeat_run(config: Mapping[str, Any], environment: Mapping[str, Any]) -> str
             words = ["run", str(config["method"])]
             words += _options(values, ("arm", "size", "seed"))
         case "distill" if all(config.get(name) for name in _NETWORKS):
-            words = ["distill"] + _distillation(values)
+            words = ["distill", *_distillation(values)]
         case _:
             return None
     words += _options(

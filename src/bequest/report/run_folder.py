@@ -19,6 +19,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 Series = list[tuple[float, float]]
 """Points `(step, value)` in the order of the run."""
 
+_Row = tuple[str, float, dict[str, Any]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
@@ -118,7 +120,8 @@ def _series(path: Path, problems: list[str]) -> tuple[dict[str, Series], dict[st
     except OSError:
         problems.append(f"{path.name} is missing: there are no curves.")
         return {}, {}
-    rows, torn = [], 0
+    rows: list[_Row] = []
+    torn = 0
     for line in lines:
         try:
             row = json.loads(line)
@@ -132,19 +135,31 @@ def _series(path: Path, problems: list[str]) -> tuple[dict[str, Series], dict[st
     records: dict[str, Series] = {}
     offset, last, phase = 0.0, 0.0, ""
     for index, (name, step, row) in enumerate(rows):
-        is_record = name == "record"
-        # A record's step counts in the phase that it was made in: the one whose rows come next,
-        # unless those begin anew.
-        following = next((r for r in rows[index:] if r[0] != "record"), None)
-        current = following[0] if following and following[1] >= step else phase
+        current = _phase(rows[index:]) or phase
         if current != phase:
             offset, last, phase = offset + last, 0.0, current
         last = max(last, step)
         for key, value in row.items():
             if key not in ("phase", "step") and _is_number(value):
-                target = records if is_record else terms
+                target = records if name == "record" else terms
                 target.setdefault(key, []).append((offset + step, float(value)))
     return terms, records
+
+
+def _phase(rows: list[_Row]) -> str:
+    """The phase that the first row belongs to; empty for that of the row before.
+
+    A record's step counts in the phase that it was made in: the one whose rows come next, unless
+    steps begin anew until there.
+    """
+    step = rows[0][1]
+    for name, following, _ in rows:
+        if following < step:
+            return ""
+        if name != "record":
+            return name
+        step = following
+    return ""
 
 
 def _pictures(folder: Path, problems: list[str]) -> dict[str, bytes]:

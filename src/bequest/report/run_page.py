@@ -6,7 +6,6 @@ import base64
 import datetime
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import bequest
 from bequest import catalog
 from bequest.claims.files import write_atomically
 from bequest.errors import InputError
-from bequest.report.charts import curves, histogram
+from bequest.report.charts import Chart, curves, histogram
 from bequest.report.rendering import duration, memory, number, operations, render, words
 from bequest.report.repeat import repeat_run
 from bequest.report.run_folder import RunFolder, Series, nested, read_run
@@ -24,23 +23,12 @@ from bequest.report.run_folder import RunFolder, Series, nested, read_run
 _PERCENTAGES = ("accuracy", "agreement")
 _SHARES = ("class_entropy", "confidence")
 _HINTS = {
-    "effective_size": "samples that the drawing weights are worth",
-    "bn": "distance to the teacher's statistics",
-    "confidence": "the teacher's, on the samples kept",
-    "draws": "how often each sample was drawn",
+    "effective_size": "of the draws, in samples",
+    "bn": "the teacher's statistics",
+    "confidence": "of the teacher, by sample",
+    "draws": "of each sample",
 }
 _KINDS = ("seconds", "cpu_seconds", "flops")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A drawing with its caption, and what it shows in words."""
-
-    title: str
-    svg: Markup
-    text: str
-    keys: Sequence[str] = ()
-    hint: str = ""
 
 
 def write_report(folder: Path | str) -> Path:
@@ -76,7 +64,8 @@ def run_page(run: RunFolder) -> str:
     """The report's HTML."""
     config = run.config
     name = _method_name(str(config.get("method", "")))
-    figures = run.figures()
+    # What says how good the network is comes first.
+    figures = dict(sorted(run.figures().items(), key=lambda item: _rank(item[0])))
     sections = _sections(run.result)
     steps = [series[-1][0] for series in (*run.terms.values(), *run.records.values())]
     fields = config.get("fields")
@@ -109,6 +98,10 @@ def run_page(run: RunFolder) -> str:
         changed=list(fields) if isinstance(fields, Mapping) else [],
         environment=nested(run.environment),
     )
+
+
+def _rank(name: str) -> int:
+    return next((i for i, ending in enumerate(_PERCENTAGES) if name.endswith(ending)), 9)
 
 
 def _method_name(id: str) -> str:

@@ -95,7 +95,10 @@ class InstanceContrast:
     def earlier(self, *, like: Tensor) -> dict[str, Tensor]:
         """`local` and `whole` of at most `negatives` earlier images, without replacement."""
         if len(self.bank) == 0:
-            return {"local": like.new_zeros(0, self.length), "whole": like.new_zeros(0, self.length)}
+            return {
+                "local": like.new_zeros(0, self.length),
+                "whole": like.new_zeros(0, self.length),
+            }
         order = torch.randperm(len(self.bank), generator=self.rng, device=like.device)
         drawn = self.bank.take(order[: self.negatives])
         return {name: features.to(like.dtype) for name, features in drawn.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bequest.nn.normalize import Normalized
 from bequest.run import Run
 from bequest.synthesis.generators import ImageGenerator
 from bequest.synthesis.observer import predict
@@ -17,26 +18,39 @@ class ImageSource:
     """The generator, its Adam, and the latent vectors it is fed with.
 
     The generator stays in training mode, so that its BatchNorm always takes the statistics of the
-    batch at hand, as in the public code of DAFL, ZSKT and CMI.
+    batch at hand, as in the public code of DAFL, ZSKT and CMI. Its images have the mean and the
+    spread that the teacher's normalisation stands for.
 
     Args:
-        generator: On the run's device; trained in place.
+        teacher: Whose normalisation counts; nothing else is read.
+        image_size: `(channels, height, width)`.
         run: Randomness, precision, processes. Latent vectors come from the streams `latent` and,
             for images that the student never trains on, `held-back`.
+        latent_dim: Length of the latent vectors.
+        width: Channels of the generator's last hidden layer.
         learning_rate: Of Adam.
         betas: Of Adam.
     """
 
     def __init__(
         self,
-        generator: ImageGenerator,
+        teacher: nn.Module,
+        image_size: tuple[int, int, int],
         run: Run,
         *,
+        latent_dim: int,
+        width: int,
         learning_rate: float,
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
-        self.generator, self.run, self.learning_rate = generator.train(), run, learning_rate
-        self.optimizer = torch.optim.Adam(generator.parameters(), lr=learning_rate, betas=betas)
+        generator = ImageGenerator(
+            latent_dim, image_size, width=width, pixels=normalization(teacher)
+        )
+        self.generator = run.place(generator).train()
+        self.run, self.learning_rate, self._latent_dim = run, learning_rate, latent_dim
+        self.optimizer = torch.optim.Adam(
+            self.generator.parameters(), lr=learning_rate, betas=betas
+        )
 
     def draw(self, count: int) -> Tensor:
         """This process's share of `count` fresh latent vectors from N(0, I), `(share, latent)`."""
@@ -80,7 +94,7 @@ class ImageSource:
         return images, predict(teacher, images, self.run)
 
     def _latent(self, count: int, stream: str) -> Tensor:
-        shape = (count, self.generator.latent_dim)
+        shape = (count, self._latent_dim)
         return torch.randn(shape, generator=self.run.stream(stream), device=self.run.device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -91,3 +105,17 @@ class ImageSource:
         """Takes back what `state_dict` gave."""
         self.generator.load_state_dict(state["generator"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def normalization(network: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the pixels that a network was trained on, by channel.
+
+    Taken from its `Normalized` wrapper; without one, 0.5 and 0.25, about those of photographs.
+
+    Returns:
+        Two tensors `(channels,)` or `(1,)`.
+    """
+    for module in network.modules():
+        if isinstance(module, Normalized):
+            return module.mean.flatten(), module.std.flatten()
+    return torch.tensor([0.5]), torch.tensor([0.25])

@@ -124,7 +124,9 @@ class MetaInversion:
                 better = loss.detach() < best_loss
                 best_loss = torch.where(better, loss.detach(), best_loss)
                 kept = images.detach()
-                best_images = kept if best_images is None else torch.where(better, kept, best_images)
+                best_images = (
+                    kept if best_images is None else torch.where(better, kept, best_images)
+                )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 run.reduce(fast)

@@ -27,7 +27,6 @@ from bequest.methods.base import Count, Fraction, NonNegative, NonNegativeInt, P
 from bequest.nn.inspection import FeatureTap, penultimate_layer
 from bequest.nn.modes import frozen
 from bequest.run import Result, Run
-from bequest.synthesis.generators import ImageGenerator
 from bequest.synthesis.image_source import ImageSource
 from bequest.synthesis.learner import Learner
 from bequest.synthesis.observer import Monitor, observe, picture_images
@@ -106,10 +105,12 @@ class DAFL:
         arguments.
         """
         teacher, student = run.place(teacher), run.place(student).train()
-        generator = ImageGenerator(self.latent_dim, image_size, width=self.generator_width)
         source = ImageSource(
-            run.place(generator),  # type: ignore[arg-type]
+            teacher,
+            image_size,
             run,
+            latent_dim=self.latent_dim,
+            width=self.generator_width,
             learning_rate=self.lr_generator,
         )
         learner = Learner(teacher, student, self, run)

@@ -31,7 +31,6 @@ from bequest.losses.inversion import adversarial_loss, class_balance_loss
 from bequest.methods.base import Count, Fraction, NonNegative, NonNegativeInt, Positive, method
 from bequest.nn.modes import frozen
 from bequest.run import Result, Run
-from bequest.synthesis.generators import ImageGenerator
 from bequest.synthesis.image_source import ImageSource
 from bequest.synthesis.learner import Learner, cosine
 from bequest.synthesis.observer import Monitor, observe, picture_images
@@ -137,10 +136,12 @@ class DFQ:
         """
         teacher, student = run.place(teacher), run.place(student).train()
         statistics = BatchNormStatistics(teacher) if self.bn_weight > 0 else None
-        generator = ImageGenerator(self.latent_dim, image_size, width=self.generator_width)
         source = ImageSource(
-            run.place(generator),  # type: ignore[arg-type]
+            teacher,
+            image_size,
             run,
+            latent_dim=self.latent_dim,
+            width=self.generator_width,
             learning_rate=self.lr_generator,
             betas=(0.5, 0.999),
         )

@@ -33,7 +33,6 @@ from bequest.losses.inversion import adversarial_loss
 from bequest.methods.base import Count, NonNegative, Positive, method
 from bequest.nn.modes import frozen
 from bequest.run import Result, Run
-from bequest.synthesis.generators import ImageGenerator
 from bequest.synthesis.image_source import ImageSource
 from bequest.synthesis.learner import cosine
 from bequest.synthesis.observer import Monitor, observe, picture_images
@@ -207,10 +206,12 @@ class ZSKT:
             InputError: When there is an attention term and the networks share no spatial size.
         """
         teacher, student = run.place(teacher), run.place(student).train()
-        generator = ImageGenerator(self.latent_dim, image_size, width=self.generator_width)
         source = ImageSource(
-            run.place(generator),  # type: ignore[arg-type]
+            teacher,
+            image_size,
             run,
+            latent_dim=self.latent_dim,
+            width=self.generator_width,
             learning_rate=self.lr_generator,
         )
         optimizer = torch.optim.Adam(student.parameters(), lr=self.learning_rate)

@@ -38,7 +38,7 @@ SETTINGS = {
         teacher="convnet16",
         student="convnet8",
         teacher_epochs=12,
-        flops=4e12,
+        flops=2e12,
         note="4,000 + 1,000 MNIST digits, 28x28; a teacher trained on the spot for each seed",
     ),
     "smoke": Setting(
