@@ -70,11 +70,12 @@ def docstring(entry: Entry) -> str:
 
 def claims(entry: Entry) -> list[dict[str, Any]]:
     """The literal arguments of each `Claim(...)` in the study's source."""
-    found = []
-    for node in ast.walk(_tree(entry.study.split(":")[0])):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Claim":
-            found.append({k.arg: _literal(k.value) for k in node.keywords if k.arg})
-    return found
+    calls = (n for n in ast.walk(_tree(entry.study.split(":")[0])) if isinstance(n, ast.Call))
+    return [
+        {k.arg: _literal(k.value) for k in call.keywords if k.arg}
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "Claim"
+    ]
 
 
 def _class(entry: Entry) -> ast.ClassDef:

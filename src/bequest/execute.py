@@ -84,7 +84,7 @@ def write_result(result: Result) -> None:
     """Figures, seconds and FLOPs of a run as `result.json` in its folder, atomically."""
     if result.folder is None:
         return
-    names = ("metrics", "seconds", "cpu_seconds", "flops")
+    names = ("metrics", "seconds", "cpu_seconds", "flops", "peak_memory_bytes")
     text = json.dumps({name: getattr(result, name) for name in names}, indent=2)
     temporary = result.folder / ".result.json"
     temporary.write_text(text + "\n", encoding="utf-8")

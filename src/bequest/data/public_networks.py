@@ -12,8 +12,8 @@ from bequest.data.catalog import NETWORKS, PublicNetwork
 from bequest.data.download import download
 from bequest.errors import InputError, unknown
 from bequest.nn import zoo
-from bequest.nn.load import load_weights
 from bequest.nn.presets import PRESETS
+from bequest.nn.weights import load_weights
 
 PUBLIC_NORMALIZATION = PRESETS["imagenet"]
 """Mean and deviation for which the public networks were trained; not those of CIFAR-10."""

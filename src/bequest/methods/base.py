@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -32,7 +32,7 @@ def method(cls: type[T]) -> type[T]:
     return _dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
 
 
-def configure(cls: Callable[..., T] | type[T], values: Mapping[str, Any]) -> T:
+def configure(cls: type[T], values: Mapping[str, Any]) -> T:
     """An instance of the dataclass `cls` from plain values, as a file or command line gives them.
 
     Raises:
@@ -66,5 +66,4 @@ __all__ = [
     "change",
     "configure",
     "method",
-    "replace",
 ]

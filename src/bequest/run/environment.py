@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from importlib import metadata
 
 import torch
@@ -32,6 +34,14 @@ def environment(device: torch.device, precision: str) -> dict[str, object]:
         "cores": os.cpu_count(),
         "precision": precision,
     }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory so far in bytes: of this process on `cuda`, else of the process as a whole."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _processor() -> str:

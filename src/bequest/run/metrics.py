@@ -1,4 +1,4 @@
-"""The metrics table of a run: one JSON object a line, which `pandas.read_json(lines=True)` opens."""
+"""The metrics table of a run: one JSON object a line, for `pandas.read_json(lines=True)`."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ class Result:
         seconds: Wall-clock seconds by section, for example `{"inversion": 40.1}`.
         cpu_seconds: CPU seconds of this process by section.
         flops: Floating-point operations by section, counted on the operators that ran.
+        peak_memory_bytes: Largest memory of this process so far; of the GPU where one was used.
         folder: The run's folder, or None for a run that writes nothing.
     """
 
@@ -26,4 +27,5 @@ class Result:
     seconds: dict[str, float] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     flops: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
     folder: Path | None = None

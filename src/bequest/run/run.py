@@ -16,15 +16,11 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-import signal
-import threading
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import IO, Any, Self
 
 import torch
@@ -34,28 +30,17 @@ from safetensors.torch import save_model
 from torch import Tensor, nn
 
 from bequest.errors import InputError, NotFiniteError, StoppedError
+from bequest.run.budget import Budget
 from bequest.run.checkpoint import load_state, save_state
-from bequest.run.environment import environment, resolve_precision
+from bequest.run.environment import environment, peak_memory, resolve_precision
 from bequest.run.meter import Meter
 from bequest.run.metrics import Metrics
 from bequest.run.pictures import save_grid
+from bequest.run.plain import flat, plain
 from bequest.run.progress import Bar
 from bequest.run.result import Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """Where a run stops early: after so many steps, wall-clock seconds or FLOPs (None: never)."""
-
-    steps: int | None = None
-    seconds: float | None = None
-    flops: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "seconds", "flops"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"budget {name} is {value}; it must be above 0.")
+from bequest.run.signals import StopRequest
+from bequest.run.streams import Streams
 
 
 class Run:
@@ -111,12 +96,12 @@ class Run:
         self.precision = resolve_precision(precision, self.device)
         self.meter = Meter(self.device)
         self.metrics = Metrics(None)
-        self._streams: dict[str, torch.Generator] = {}
+        self._streams = Streams(seed, self.device)
         self.rng = self.stream("main")
         self._resume = resume
         self._loaded: dict[str, Any] | None = None
         self._done: list[str] = []
-        self._stop_asked = False
+        self._stop_request = StopRequest()
         self._stack = ExitStack()
         self._lock: IO[str] | None = None
 
@@ -130,7 +115,7 @@ class Run:
             if self.folder is not None:
                 self._open_folder(self.folder)
             if self._trackers:
-                self.accelerator.init_trackers("bequest", config=_flat(self.config))
+                self.accelerator.init_trackers("bequest", config=flat(self.config))
         except BaseException:
             self._stack.close()
             raise
@@ -164,7 +149,7 @@ class Run:
             )
         self.metrics.path = folder / "metrics.jsonl"
         if not (folder / "config.yaml").exists():
-            text = yaml.safe_dump(_plain(self.config), sort_keys=False)
+            text = yaml.safe_dump(plain(self.config), sort_keys=False)
             (folder / "config.yaml").write_text(text, encoding="utf-8")
         record = json.dumps(environment(self.device, self.precision), indent=2)
         (folder / "environment.json").write_text(record, encoding="utf-8")
@@ -194,9 +179,6 @@ class Run:
 
         Arms that draw from streams of the same name see the same numbers, whatever else they draw.
         """
-        if name not in self._streams:
-            seed = zlib.crc32(f"{self.seed}/{name}".encode())
-            self._streams[name] = torch.Generator(self.device).manual_seed(seed)
         return self._streams[name]
 
     def share(self, batch: Tensor) -> Tensor:
@@ -258,18 +240,18 @@ class Run:
         if name in self._done and not self._is_loaded(name):
             return
         start = self._restore(name, state)
-        limit = min(total, self.budget.steps) if self.budget.steps else total
+        limit = self.budget.limit(total)
         log_every = log_every or max(1, limit // 400)
         bar = Bar(name, limit, start, enabled=self.show_progress and self.is_main)
         saved = time.monotonic()
         outer = self.meter._switch(name)
         step = start
         try:
-            with self._signals():
-                while step < limit and not self._exhausted():
+            with self._stop_request.listen() if self.folder else nullcontext():
+                while step < limit and not self.budget.exhausted(self.meter):
                     self.step = step
                     self._last_fraction = self.fraction if step else -1.0
-                    self.fraction = self._fraction(step, limit)
+                    self.fraction = self.budget.fraction(step, limit, self.meter)
                     if self.meter.knows(name):  # the usual way, kept free of any overhead
                         yield step
                         self.meter.add_pass(name)
@@ -281,7 +263,7 @@ class Run:
                         self._flush(name, step)
                     if bar.enabled:
                         bar.update(max(step, int(self.fraction * limit)), self.metrics.latest)
-                    if self._stop_asked:
+                    if self._stop_request.asked:
                         self._stop(name, step, state)
                     if time.monotonic() - saved >= self.checkpoint_seconds:
                         self._save(name, step, state)
@@ -302,25 +284,6 @@ class Run:
     def section(self, name: str) -> AbstractContextManager[None]:
         """Time and FLOPs inside count for `name` instead of the phase around it."""
         return self.meter.section(name)
-
-    def _exhausted(self) -> bool:
-        budget = self.budget
-        if budget.flops is None and budget.seconds is None:
-            return False
-        return (budget.flops is not None and self.meter.total_flops >= budget.flops) or (
-            budget.seconds is not None and self.meter.total_seconds >= budget.seconds
-        )
-
-    def _fraction(self, step: int, limit: int) -> float:
-        budget = self.budget
-        if budget.flops is None and budget.seconds is None:
-            return step / limit
-        parts = [step / limit]
-        if budget.flops is not None:
-            parts.append(self.meter.total_flops / budget.flops)
-        if budget.seconds is not None:
-            parts.append(self.meter.total_seconds / budget.seconds)
-        return min(max(parts), 1.0)
 
     # -- figures ---------------------------------------------------------------------------------
 
@@ -365,6 +328,7 @@ class Run:
             seconds=dict(self.meter.seconds),
             cpu_seconds=dict(self.meter.cpu_seconds),
             flops=dict(self.meter.flops),
+            peak_memory_bytes=peak_memory(self.device),
             folder=self.folder,
         )
 
@@ -395,7 +359,7 @@ class Run:
             "done": list(self._done),
             "rows": len(self.metrics.rows),
             "meter": self.meter.state_dict(),
-            "random": self._random_state(),
+            "random": self._streams.state_dict(),
             "state": {key: _state_of(value) for key, value in state.items()},
         }
         save_state(content, self.folder / "checkpoint.safetensors")
@@ -422,44 +386,13 @@ class Run:
             _load_into(value, loaded["state"][key])
         self.fraction = loaded["fraction"]
         self.meter.load_state_dict(loaded["meter"])
-        self._load_random_state(loaded["random"])
+        self._streams.load_state_dict(loaded["random"])
         return int(loaded["step"])
-
-    def _random_state(self) -> dict[str, Any]:
-        streams = {name: rng.get_state() for name, rng in self._streams.items()}
-        state = {"streams": streams, "cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self.device)
-        return state
-
-    def _load_random_state(self, state: dict[str, Any]) -> None:
-        for name, value in state["streams"].items():
-            self.stream(name).set_state(value)
-        torch.set_rng_state(state["cpu"])
-        if "cuda" in state:
-            torch.cuda.set_rng_state(state["cuda"], self.device)
-
-    # -- being stopped ---------------------------------------------------------------------------
 
     def _stop(self, name: str, step: int, state: Mapping[str, Any]) -> None:
         self._save(name, step, state)
         where = f" Go on with: bequest resume {self.folder}" if self.folder else ""
         raise StoppedError(f"Stopped after step {step} of {name}.{where}")
-
-    def _signals(self) -> AbstractContextManager[Any]:
-        """Ctrl-C ends the run after the current step; a second one ends it at once."""
-        if threading.current_thread() is not threading.main_thread() or self.folder is None:
-            return nullcontext()
-        stack = ExitStack()
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            if self._stop_asked:
-                raise KeyboardInterrupt
-            self._stop_asked = True
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            stack.callback(signal.signal, number, signal.signal(number, ask))
-        return stack
 
 
 def _state_of(value: Any) -> Any:
@@ -471,24 +404,3 @@ def _load_into(value: Any, saved: Any) -> None:
         value.data.copy_(saved)
     else:
         value.load_state_dict(saved)
-
-
-def _plain(value: Any) -> Any:
-    """Lists for tuples and text for paths, so that YAML stays readable."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """One level of keys with plain values, as trackers want them."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, int | float | str) else str(value)
-    return flat
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ class Study:
         budget: From a size to the budget that every arm gets, so that arms compare at equal cost.
         claims: What is measured.
         data: From a size to one line on the data behind it.
+        student: From a size to what rebuilds the network that a run leaves: `student` (a name of
+            the zoo), `num_classes`, `image_size`, `mean` and `std`; None where nothing does.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Study:
     budget: Callable[[str], Budget] = field(default=lambda size: Budget())
     claims: tuple[Claim, ...] = ()
     data: dict[str, str] = field(default_factory=dict)
+    student: Callable[[str], Mapping[str, Any]] | None = None
 
     def arm(self, name: str | None, size: str) -> tuple[str, Any]:
         """The arm of that name at that size; None is the first. Unknown names get a suggestion."""

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from bequest.data import ImageData, cache_folder
 from bequest.memory.replay import to_floats
 from bequest.nn import zoo
-from bequest.nn.weights import load_weights, save_weights
 from bequest.nn.normalize import Normalized
+from bequest.nn.weights import load_weights, save_weights
 from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
 from bequest.synthesis.learner import cosine
@@ -38,12 +38,12 @@ def trained_classifier(
     key = f"{_VERSION}/{name}/{images.name}/{epochs}/{seed}/{batch_size}/{learning_rate}/" + (
         f"{run.device.type}/{run.precision}"
     )
-    path = cache_folder() / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    path = (
+        cache_folder() / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = zoo.build(
-            name, num_classes=images.num_classes, in_channels=images.image_size[0]
-        )
+        network = zoo.build(name, num_classes=images.num_classes, in_channels=images.image_size[0])
     if path.exists():
         load_weights(network, path)
         return network.eval()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +15,22 @@ from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
 
 
-class LearnerSettings(Protocol):
-    """The fields of a method that the learner reads."""
+@dataclass(frozen=True, kw_only=True)
+class LearnerSettings:
+    """How a student learns; every data-free method has fields of these names."""
 
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def momentum(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def crop_padding(self) -> int: ...
-    @property
-    def flip(self) -> bool: ...
-    @property
-    def reuse_teacher_logits(self) -> bool: ...
+    temperature: float
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    crop_padding: int
+    flip: bool
+    reuse_teacher_logits: bool
+
+    @classmethod
+    def of(cls, method: Any) -> LearnerSettings:
+        """The settings out of a method."""
+        return cls(**{field.name: getattr(method, field.name) for field in fields(cls)})
 
 
 class Learner:
@@ -39,13 +39,12 @@ class Learner:
     Args:
         teacher: On the run's device, in eval mode; takes images in [0, 1].
         student: On the run's device, in training mode.
-        settings: The method itself.
+        method: Has the fields of `LearnerSettings`.
         run: Randomness, precision, processes.
     """
 
-    def __init__(
-        self, teacher: nn.Module, student: nn.Module, settings: LearnerSettings, run: Run
-    ) -> None:
+    def __init__(self, teacher: nn.Module, student: nn.Module, method: Any, run: Run) -> None:
+        settings = LearnerSettings.of(method)
         self.teacher, self.student, self.settings, self.run = teacher, student, settings, run
         self.optimizer = torch.optim.SGD(
             student.parameters(),

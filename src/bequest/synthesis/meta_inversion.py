@@ -99,7 +99,10 @@ class MetaInversion:
         targets = torch.randint(self.num_classes, (count,), generator=self.rng, device=device)
         targets = run.share(targets)
         fast = copy.deepcopy(self.generator)
-        groups = [{"params": list(fast.parameters())}, {"params": [latent], "lr": s.lr_latent}]
+        groups: list[dict[str, Any]] = [
+            {"params": list(fast.parameters())},
+            {"params": [latent], "lr": s.lr_latent},
+        ]
         optimizer = torch.optim.Adam(groups, lr=s.lr_generator, betas=(0.5, 0.999))
         self.optimizer.zero_grad(set_to_none=True)
         best_loss, best_images = torch.tensor(float("inf"), device=device), None

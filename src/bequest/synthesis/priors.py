@@ -47,15 +47,12 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 def l2_prior(images: Tensor) -> Tensor:
-    """`mean_x ||x - 1/2||_2`: distance from mid-grey, for images in [0, 1].
-
-    Differs: the authors measure it after normalisation, from the mean colour of the data, which
-    a method that sees the networks alone does not know.
+    """`mean_x ||x||_2`: distance from the mean colour, for images normalised as the network's.
 
     Args:
-        images: `(batch, channels, height, width)` in [0, 1].
+        images: `(batch, channels, height, width)`.
 
     Returns:
         A scalar, at least 0.
     """
-    return vector_norm((images.float() - 0.5).flatten(1), dim=1).mean()
+    return vector_norm(images.float().flatten(1), dim=1).mean()

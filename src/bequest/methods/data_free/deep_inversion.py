@@ -11,9 +11,9 @@ distillation take turns, and the student learns from all images made so far.
 Defaults are those of the comparison in CMI's and Fast's code for CIFAR (inversion_steps 1000, 256
 images a round, 400 student steps); what the authors' own CIFAR script has is named at the field.
 
-Differs: the pixels live in [0, 1] and are clamped after each step. They start from N(1/2, 1/4),
-and learning rates are in units of that range: the standard normal noise and the learning rates
-of the authors are in units of the data's standard deviation, which is about a quarter of it.
+The optimised values are the teacher's normalised ones, from standard normal noise; after each step
+they are clamped to what pixels in [0, 1] can become.
+
 Differs: kept are the images whose loss over the batch was the smallest, as they were when it was
 measured; the authors' code means to, but stores a reference that goes on changing.
 Differs: priors are means over the images of the batch (`synthesis/priors.py`).
@@ -33,6 +33,7 @@ from bequest.memory.replay import to_bytes
 from bequest.methods.base import Count, Fraction, NonNegative, NonNegativeInt, Positive, method
 from bequest.nn.modes import frozen
 from bequest.run import Result, Run
+from bequest.synthesis.image_source import normalization
 from bequest.synthesis.learner import Learner
 from bequest.synthesis.observer import Monitor, observe, picture_pool, predict
 from bequest.synthesis.priors import l2_prior, total_variation
@@ -61,18 +62,18 @@ class DeepInversion:
     """Of the student's SGD."""
     inversion_steps: Count = 1000
     """Adam steps on the pixels of one batch (authors: 2000)."""
-    lr_pixels: Positive = 0.025
-    """Of these steps, in units of the pixel range; 0.1 standard deviations (authors: 0.0125)."""
+    lr_pixels: Positive = 0.1
+    """Of these steps, in standard deviations of the teacher's normalisation (authors: 0.05)."""
     shift: NonNegativeInt = 4
     """Before each look the batch is rolled by up to so many pixels both ways (authors: 2)."""
     task_weight: NonNegative = 1.0
     """Of the cross-entropy to the drawn class (eq. 2)."""
     bn_weight: NonNegative = 10.0
     """Of the BatchNorm statistics loss, alpha_f (eq. 4; authors: 10 for CIFAR)."""
-    tv_weight: NonNegative = 1.6e-3
-    """Of the total variation, alpha_tv (eq. 3): the authors' 2.5e-5 * sqrt(256) / (1/4)."""
+    tv_weight: NonNegative = 4e-4
+    """Of the total variation, alpha_tv (eq. 3): the authors' 2.5e-5 for a norm over 256 images."""
     l2_weight: NonNegative = 0.0
-    """Of the distance from mid-grey, alpha_l2 (eq. 3; 0 in both codes for CIFAR)."""
+    """Of the distance from the mean colour, alpha_l2 (eq. 3; 0 in both codes for CIFAR)."""
     competition_weight: NonNegative = 1.0
     """Of the competition with the student, alpha_c (Sec. 3.3)."""
     competition_temperature: Positive = 3.0
@@ -155,11 +156,10 @@ class DeepInversion:
             the last step.
         """
         rng, device, count = run.stream("inversion"), run.device, self.synthesis_batch
+        mean, std = (values.view(1, -1, 1, 1).to(device) for values in normalization(teacher))
         noise = torch.randn(count, *image_size, generator=rng, device=device)
-        pixels = run.share((noise / 4 + 0.5).clamp_(0, 1)).clone(
-            memory_format=torch.channels_last
-        )
-        pixels.requires_grad_()
+        pixels = run.share(noise).clone(memory_format=torch.channels_last)
+        pixels = torch.clamp(pixels, -mean / std, (1 - mean) / std).requires_grad_()
         targets = torch.randint(num_classes, (count,), generator=rng, device=device)
         targets = run.share(targets)
         # All at once, so that a GPU need not wait for the host at each step.
@@ -174,8 +174,9 @@ class DeepInversion:
             for shift, mirror in zip(shifts, mirrors):
                 seen = pixels.roll(shift, (2, 3))
                 seen = seen.flip(3) if self.flip and mirror else seen
+                images = seen * std + mean
                 with run.autocast():
-                    logits = teacher(seen).float()
+                    logits = teacher(images).float()
                     terms["task"] = F.cross_entropy(logits, targets)  # eq. 2
                     loss = self.task_weight * terms["task"]
                     if statistics is not None:
@@ -183,7 +184,7 @@ class DeepInversion:
                         loss = loss + self.bn_weight * terms["bn"]
                     if self.competition_weight:
                         terms["competition"] = competition_loss(  # Sec. 3.3
-                            student(seen), logits, temperature=self.competition_temperature
+                            student(images), logits, temperature=self.competition_temperature
                         )
                         loss = loss + self.competition_weight * terms["competition"]
                 if self.tv_weight:
@@ -198,6 +199,6 @@ class DeepInversion:
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                with torch.no_grad():
-                    pixels.clamp_(0, 1)
-        return run.gather(best), {name: term.detach() for name, term in terms.items()}
+                pixels.data.clamp_(-mean / std, (1 - mean) / std)
+        images = (best * std + mean).clamp_(0, 1)
+        return run.gather(images), {name: term.detach() for name, term in terms.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from bequest.methods.base import change
 from bequest.studies.base import Claim, Study
 from bequest.studies.data_free import ssd_kd
-from bequest.studies.data_free.setting import NOTES, SIZES, budget, execute
+from bequest.studies.data_free.setting import NOTES, SIZES, budget, execute, student
 
 
 def arms(size: str) -> dict[str, Any]:
@@ -28,6 +28,7 @@ study = Study(
     sizes=SIZES,
     budget=budget,
     data=NOTES,
+    student=student,
     claims=(
         Claim(
             id="beats-noise",

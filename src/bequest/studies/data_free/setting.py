@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bequest import data
+from bequest.data.catalog import DATA
 from bequest.losses.distillation import accuracy
 from bequest.methods.data_free.real_data_kd import RealDataKD
 from bequest.nn import zoo
@@ -38,7 +39,7 @@ SETTINGS = {
         teacher="convnet16",
         student="convnet8",
         teacher_epochs=12,
-        flops=2e12,
+        flops=4e12,
         note="4,000 + 1,000 MNIST digits, 28x28; a teacher trained on the spot for each seed",
     ),
     "smoke": Setting(
@@ -67,6 +68,20 @@ def budget(size: str) -> Budget:
     return Budget(flops=SETTINGS[size].flops)
 
 
+def student(size: str) -> dict[str, Any]:
+    """What rebuilds the student that a run leaves."""
+    setting = SETTINGS[size]
+    entry = DATA[setting.data]
+    mean, std = (entry.mean, entry.std) if setting.teacher_epochs else data.PUBLIC_NORMALIZATION
+    return {
+        "student": setting.student,
+        "num_classes": len(entry.class_names),
+        "image_size": entry.image_size,
+        "mean": mean,
+        "std": std,
+    }
+
+
 def execute(method: Any, size: str, run: Run) -> Result:
     """Trains or loads the teacher, runs the method without data, evaluates on the test images.
 
@@ -84,11 +99,11 @@ def execute(method: Any, size: str, run: Run) -> Result:
         mean, std = data.PUBLIC_NORMALIZATION
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        student = zoo.build(
+        learner = zoo.build(
             setting.student, num_classes=images.num_classes, in_channels=images.image_size[0]
         )
     teacher = Normalized(teacher, mean, std)
-    student = Normalized(student, mean, std)
+    learner = Normalized(learner, mean, std)
     arguments: dict[str, Any] = {
         "image_size": images.image_size,
         "num_classes": images.num_classes,
@@ -97,7 +112,7 @@ def execute(method: Any, size: str, run: Run) -> Result:
     }
     if isinstance(method, RealDataKD):
         arguments["images"] = images.train_images
-    result = method.fit(teacher, student, **arguments)
+    result = method.fit(teacher, learner, **arguments)
     result.metrics["teacher_accuracy"] = test_monitor(images, run)(run.place(teacher))["accuracy"]
     return result
 

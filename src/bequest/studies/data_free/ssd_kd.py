@@ -10,7 +10,7 @@ from bequest.methods.data_free.real_data_kd import RealDataKD
 from bequest.methods.data_free.ssd_kd import SSDKD
 from bequest.methods.data_free.uniform_noise import UniformNoise
 from bequest.studies.base import Claim, Study
-from bequest.studies.data_free.setting import NOTES, SIZES, budget, execute
+from bequest.studies.data_free.setting import NOTES, SIZES, budget, execute, student
 
 # What every arm of a size shares: inversion, student and batch.
 _SHARED: dict[str, dict[str, Any]] = {
@@ -44,14 +44,12 @@ _STEPS = {"default": 10, "smoke": 5, "cifar10": 20}
 def arms(size: str) -> dict[str, Any]:
     """SSD-KD, its ablations, buffers of other sizes, Fast, and the controls."""
     shared = _SHARED[size]
-    student = {
+    learner = {
         name: shared[name]
         for name in ("batch_size", "temperature", "learning_rate", "crop_padding", "flip")
         if name in shared
     }
-    ours = SSDKD(
-        **shared, buffer_size=_BUFFER[size], student_steps=_STEPS[size], rounds=100_000
-    )
+    ours = SSDKD(**shared, buffer_size=_BUFFER[size], student_steps=_STEPS[size], rounds=100_000)
     uniform = change(ours, modulation=False, priority=False)
     return {
         "ssd-kd": ours,
@@ -62,8 +60,8 @@ def arms(size: str) -> dict[str, Any]:
         "difficulty-only": change(ours, diversity=False, priority=False),
         "one-percent": change(ours, buffer_size=_BUFFER[size] // 10),
         "fast": Fast(**shared, rounds=100_000, student_steps=_STEPS[size]),
-        "uniform-noise": UniformNoise(**student | {"crop_padding": 0}, steps=100_000),
-        "real-data-kd": RealDataKD(**student, steps=100_000),
+        "uniform-noise": UniformNoise(**learner | {"crop_padding": 0}, steps=100_000),
+        "real-data-kd": RealDataKD(**learner, steps=100_000),
     }
 
 
@@ -74,6 +72,7 @@ study = Study(
     sizes=SIZES,
     budget=budget,
     data=NOTES,
+    student=student,
     claims=(
         Claim(
             id="beats-uniform-replay",
