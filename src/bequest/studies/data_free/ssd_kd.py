@@ -39,6 +39,8 @@ _SHARED: dict[str, dict[str, Any]] = {
 # A tenth of the original data; steps a round: one pass over the buffer.
 _BUFFER = {"default": 400, "smoke": 128, "cifar10": 5000}
 _STEPS = {"default": 10, "smoke": 5, "cifar10": 20}
+# Fast's own 20 rounds would take the whole smoke budget.
+_WARM_UP = {"default": 20, "smoke": 4, "cifar10": 20}
 
 
 def arms(size: str) -> dict[str, Any]:
@@ -59,7 +61,12 @@ def arms(size: str) -> dict[str, Any]:
         "diversity-only": change(ours, difficulty=False, priority=False),
         "difficulty-only": change(ours, diversity=False, priority=False),
         "one-percent": change(ours, buffer_size=_BUFFER[size] // 10),
-        "fast": Fast(**shared, rounds=100_000, student_steps=_STEPS[size]),
+        "fast": Fast(
+            **shared,
+            rounds=100_000,
+            student_steps=_STEPS[size],
+            warmup_rounds=_WARM_UP[size],
+        ),
         "uniform-noise": UniformNoise(**learner | {"crop_padding": 0}, steps=100_000),
         "real-data-kd": RealDataKD(**learner, steps=100_000),
     }
