@@ -50,11 +50,11 @@ def test_the_page_of_every_method_is_whole(entry: Entry) -> None:
     assert "@method" in page.split("## Source")[1]
 
 
-def test_the_claims_of_the_page_are_those_of_the_declaration() -> None:
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_the_claims_of_the_page_are_those_of_the_declaration(entry: Entry) -> None:
     """`bequest show` reads claims from the source, the page from the study: they must agree."""
-    for entry in ENTRIES:
-        declared = [claim["id"] for claim in declaration.claims(entry)]
-        assert declared == [claim.id for claim in entry.load_study().claims], entry.id
+    declared = [claim["id"] for claim in declaration.claims(entry)]
+    assert declared == [claim.id for claim in entry.load_study().claims]
 
 
 def test_what_was_measured_is_shown_with_its_method_only() -> None:

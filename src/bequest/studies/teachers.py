@@ -70,6 +70,7 @@ def trained_classifier(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+    network.zero_grad(set_to_none=True)
     if run.is_main:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_weights(network, path)

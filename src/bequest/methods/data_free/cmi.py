@@ -21,6 +21,7 @@ reads PNG files, and the bank keeps features in half precision.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import torch
@@ -144,11 +145,13 @@ class ContrastiveInversion:
         """The loss without contrast, and the features of the global views it was measured on."""
         s = self.settings
         views = random_crop_flip(images, self.rng, padding=s.crop_padding, flip=s.flip)
-        with self.statistics:
+        with self.statistics if s.bn_weight else nullcontext():
             logits = self.teacher(views).float()
-            terms["bn"] = self.statistics.loss()  # L_bn
         terms["task"] = F.cross_entropy(logits, targets)  # L_cls
-        loss = s.bn_weight * terms["bn"] + s.task_weight * terms["task"]
+        loss = s.task_weight * terms["task"]
+        if s.bn_weight:
+            terms["bn"] = self.statistics.loss()  # L_bn
+            loss = loss + s.bn_weight * terms["bn"]
         if s.adversarial_weight:
             answer = self.student(views)
             terms["adversarial"] = adversarial_loss(answer, logits, agreeing_only=True)  # L_adv

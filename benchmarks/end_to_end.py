@@ -1,0 +1,506 @@
+"""Whole runs of data-free distillation: SSD-KD and Fast against the public Fast-Datafree code.
+
+    git clone https://github.com/zju-vipa/Fast-Datafree
+    python benchmarks/end_to_end.py --peer Fast-Datafree --json end_to_end.json
+
+The public CIFAR-10 ResNet-20 teaches a ResNet-8. All sides get the same teacher, the same initial
+student, the same hyper-parameters and the same number of inversions and student steps. Each run is
+a process of its own with one thread; contenders take turns in shuffled order. Cost is CPU time
+without evaluation; on our side it includes counting FLOPs and keeping metrics. Accuracy is judged
+in fp32 on all test images after the last step. A row whose accuracy falls behind the peer's by
+more than the seeds differ is void. Along the way, 20 evaluations on 1,000 test images compare the
+runs at equal steps: accuracy, and KL divergence from the teacher in nats.
+
+The checkout has no licence: nothing of it is in here, and nothing in it is changed. To run its own
+script on a CPU, one would edit (a) each `.cuda()` in `generator.py`, `fast_meta.py` and
+`evaluators.py`, (b) the loader in `fast_meta.py`, which starts four processes whenever a batch
+is made, (c) the package's `__init__` files and `registry.py`, which import segmentation networks
+and parts of torchvision that are gone, (d) the registry's list of networks, which lacks this
+teacher. Here its Generator, FastMetaSynthesizer with ImagePool and hooks, KLDiv and Normalizer are
+driven from outside instead: `.cuda()` does nothing, the loader works in the process itself, the
+`__init__` files are skipped, and the two lines of transforms that the synthesizer needs from
+kornia and torchvision come from below where these are not installed. All of this is in the peer's
+favour: no processes to start, cheaper augmentation, and none of its metrics. The student step
+follows `datafree_kd.py`: sample, teacher without gradient, KLDiv, SGD with a cosine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from bequest import data
+from bequest.losses.distillation import accuracy, kl_divergence
+from bequest.memory.replay import to_floats
+from bequest.methods.data_free.fast import Fast
+from bequest.methods.data_free.ssd_kd import SSDKD
+from bequest.nn import zoo
+from bequest.nn.normalize import Normalized
+from bequest.ops.augment import random_crop_flip
+from bequest.run import Run
+from bequest.synthesis.learner import cosine
+
+PEER = "Fast-Datafree, fp32"
+OURS: dict[str, tuple[type[Fast] | type[SSDKD], str]] = {
+    "Fast, fp32": (Fast, "fp32"),
+    "Fast, bf16": (Fast, "bf16"),
+    "SSD-KD, fp32": (SSDKD, "fp32"),
+    "SSD-KD, bf16": (SSDKD, "bf16"),
+}
+TARGET = 2.5
+EVALUATIONS = 20
+IMAGE_SIZE = (3, 32, 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What all contenders share; other values are those of Fast-5."""
+
+    warmup: int = 4
+    """Inversions before the student learns."""
+    rounds: int = 8
+    """Inversions after that, each followed by student steps."""
+    student_steps: int = 20
+    """A round."""
+    batch: int = 128
+    """Images of an inversion and of a student step."""
+    width: int = 64
+    """Of the generator."""
+    learning_rate: float = 0.1
+    temperature: float = 20.0
+    inversion_steps: int = 5
+
+    @property
+    def inversions(self) -> int:
+        """Of the whole run."""
+        return self.warmup + self.rounds
+
+    @property
+    def steps(self) -> int:
+        """Student steps of the whole run."""
+        return self.rounds * self.student_steps
+
+
+class Judge:
+    """Accuracy on the test images (%), and divergence from the teacher at temperature 1 (nats)."""
+
+    def __init__(self, teacher: nn.Module, *, few: int = 1000) -> None:
+        cifar = data.load("cifar10")
+        self.images, self.labels, self.few = cifar.test_images, cifar.test_labels, few
+        self.answers = _logits(teacher, self.images[:few])
+
+    def quick(self, student: nn.Module) -> dict[str, float]:
+        """Both figures on the first few images."""
+        logits = _logits(student, self.images[: self.few])
+        return {
+            "accuracy": 100 * accuracy(logits, self.labels[: self.few]).item(),
+            "divergence": kl_divergence(logits, self.answers).mean().item(),
+        }
+
+    def whole(self, student: nn.Module) -> float:
+        """Accuracy on all images."""
+        return 100 * accuracy(_logits(student, self.images), self.labels).item()
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, pixels: Tensor) -> Tensor:
+    """In fp32 and eval mode, for images in [0, 1]."""
+    training = network.training
+    network.eval()
+    parts = [network(to_floats(part)) for part in pixels.split(500)]
+    network.train(training)
+    return torch.cat(parts)
+
+
+def networks(seed: int) -> tuple[nn.Module, nn.Module]:
+    """Teacher and untrained student, both for normalised images."""
+    torch.manual_seed(seed)
+    return data.public_network("resnet20"), zoo.build("resnet8", num_classes=10)
+
+
+def wrapped(network: nn.Module) -> Normalized:
+    """The same network for images in [0, 1]."""
+    return Normalized(network, *data.PUBLIC_NORMALIZATION)
+
+
+# -- our side --------------------------------------------------------------------------------------
+
+
+def run_ours(name: str, size: Size, seed: int) -> dict[str, Any]:
+    """One whole run through the public interface."""
+    cls, precision = OURS[name]
+    shared: dict[str, Any] = {
+        "rounds": size.rounds,
+        "student_steps": size.student_steps,
+        "synthesis_batch": size.batch,
+        "batch_size": size.batch,
+        "temperature": size.temperature,
+        "learning_rate": size.learning_rate,
+        "inversion_steps": size.inversion_steps,
+        "generator_width": size.width,
+        "generator_reset": 0.0,  # the peer resets in its 120th round only
+    }
+    # SSD-KD's warm-up fills the buffer: the same number of inversions.
+    own = {"buffer_size": size.warmup * size.batch} if cls is SSDKD else {}
+    method = cls(**shared, **own or {"warmup_rounds": size.warmup})
+    teacher, student = networks(seed)
+    judge = Judge(wrapped(teacher))
+    with Run(seed=seed, device="cpu", precision=precision) as run:
+        result = method.fit(
+            wrapped(teacher),
+            wrapped(student),
+            image_size=IMAGE_SIZE,
+            num_classes=10,
+            run=run,
+            monitor=judge.quick,
+        )
+    cpu = result.cpu_seconds
+    records = [row for row in run.metrics.rows if row["phase"] == "record" and "accuracy" in row]
+    return {
+        "inversion_seconds": cpu["warm-up"] + cpu["inversion"],
+        "student_seconds": cpu["distillation"],
+        "accuracy": judge.whole(result.model),
+        "curve": [[row["step"], row["accuracy"], row["divergence"]] for row in records],
+    }
+
+
+# -- the peer --------------------------------------------------------------------------------------
+
+
+def run_peer(path: Path, size: Size, seed: int) -> dict[str, Any]:
+    """One whole run of the checkout's parts, in the order of its script."""
+    teacher, student = networks(seed)
+    judge = Judge(wrapped(teacher))
+    torch.manual_seed(seed)
+    random.seed(seed)
+    seconds = {"inversion": 0.0, "student": 0.0}
+    curve: list[list[float]] = []
+    with tempfile.TemporaryDirectory() as folder, on_cpu():
+        peer = Peer(path)
+        mean, std = data.PUBLIC_NORMALIZATION
+        synthesizer = peer.synthesizer(
+            teacher,
+            student,
+            peer.generator(nz=256, ngf=size.width, img_size=32, nc=3),
+            nz=256,
+            num_classes=10,
+            img_size=IMAGE_SIZE,
+            iterations=size.inversion_steps,
+            lr_g=3e-3,
+            lr_z=1e-2,
+            synthesis_batch_size=size.batch,
+            sample_batch_size=size.batch,
+            adv=1.33,
+            bn=10.0,
+            oh=0.5,
+            bn_mmt=0.9,
+            warmup=size.warmup,
+            save_dir=folder,
+            transform=pool_transform(mean, std),
+            normalizer=peer.normalizer(mean, std),
+        )
+        criterion = peer.criterion(T=size.temperature)
+        optimizer = torch.optim.SGD(
+            student.parameters(), size.learning_rate, momentum=0.9, weight_decay=1e-4
+        )
+        last = -1
+        for index in range(size.inversions):
+            with clock(seconds, "inversion"):
+                synthesizer.synthesize()
+            if index < size.warmup:
+                continue
+            student.train()
+            for within in range(size.student_steps):
+                step = (index - size.warmup) * size.student_steps + within
+                if (now := step * EVALUATIONS // size.steps) != last:
+                    last = now
+                    curve.append([step, *judge.quick(wrapped(student)).values()])
+                with clock(seconds, "student"):
+                    images = synthesizer.sample()
+                    with torch.no_grad():
+                        targets = teacher(images)
+                    loss = criterion(student(images), targets)
+                    for group in optimizer.param_groups:
+                        group["lr"] = size.learning_rate * cosine(step / size.steps)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+    curve.append([size.steps, *judge.quick(wrapped(student)).values()])
+    return {
+        "inversion_seconds": seconds["inversion"],
+        "student_seconds": seconds["student"],
+        "accuracy": judge.whole(wrapped(student)),
+        "curve": curve,
+        "stand_ins": [name for name in ("torchvision", "kornia") if not installed(name)],
+    }
+
+
+@contextmanager
+def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the CPU seconds of what is inside."""
+    start = time.process_time()
+    yield
+    seconds[name] += time.process_time() - start
+
+
+class Peer:
+    """The parts of the checkout, imported without what its `__init__` files would import."""
+
+    def __init__(self, path: Path) -> None:
+        root = path.resolve() / "datafree"
+        if not (root / "synthesis" / "fast_meta.py").is_file():
+            raise SystemExit(f"{path} is no checkout of zju-vipa/Fast-Datafree.")
+        for name in ("datafree", "datafree.models", "datafree.synthesis", "datafree.utils"):
+            package = ModuleType(name)
+            package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+            sys.modules[name] = package
+        helpers = importlib.import_module("datafree.utils._utils")
+        vars(sys.modules["datafree.utils"]).update(
+            {key: value for key, value in vars(helpers).items() if not key.startswith("__")}
+        )
+        for name, stand_in in (("torchvision", _torchvision), ("kornia", _kornia)):
+            if not installed(name):
+                sys.modules[name] = stand_in()
+        self.normalizer: Any = helpers.Normalizer
+        self.generator: Any = importlib.import_module("datafree.models.generator").Generator
+        self.criterion: Any = importlib.import_module("datafree.criterions").KLDiv
+        fast = importlib.import_module("datafree.synthesis.fast_meta")
+        self.synthesizer: Any = fast.FastMetaSynthesizer
+
+
+@contextmanager
+def on_cpu() -> Iterator[None]:
+    """`.cuda()` leaves things where they are; loaders start no processes."""
+    loader = torch.utils.data.DataLoader
+
+    def here(*arguments: Any, **options: Any) -> Any:
+        return loader(*arguments, **options | {"num_workers": 0, "pin_memory": False})
+
+    with ExitStack() as stack:
+        for cls in (Tensor, nn.Module):
+            stack.enter_context(mock.patch.object(cls, "cuda", lambda self, *_, **__: self))
+        stack.enter_context(mock.patch.object(torch.utils.data, "DataLoader", here))
+        yield
+
+
+def installed(name: str) -> bool:
+    """Whether it imports; torchvision beside a torch it was not built for does not."""
+    try:
+        module = importlib.import_module(name)
+    except Exception:
+        return False
+    return module.__spec__ is not None  # a stand-in has none
+
+
+def compose(parts: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """One after the other, as `torchvision.transforms.Compose` does it."""
+
+    def call(value: Any) -> Any:
+        for part in parts:
+            value = part(value)
+        return value
+
+    return call
+
+
+def _torchvision() -> ModuleType:
+    module = ModuleType("torchvision")
+    module.transforms = ModuleType("torchvision.transforms")  # type: ignore[attr-defined]
+    module.transforms.Compose = compose  # type: ignore[attr-defined]
+    return module
+
+
+def _kornia() -> ModuleType:
+    rng = torch.Generator().manual_seed(torch.initial_seed())
+
+    def crop(*, size: list[int], padding: int) -> Callable[[Tensor], Tensor]:
+        return lambda images: random_crop_flip(images, rng, padding=padding, flip=False)
+
+    def flip() -> Callable[[Tensor], Tensor]:
+        return lambda images: random_crop_flip(images, rng, padding=0, flip=True)
+
+    module = ModuleType("kornia")
+    module.augmentation = ModuleType("kornia.augmentation")  # type: ignore[attr-defined]
+    module.augmentation.RandomCrop = crop  # type: ignore[attr-defined]
+    module.augmentation.RandomHorizontalFlip = flip  # type: ignore[attr-defined]
+    return module
+
+
+def pool_transform(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[Any], Any]:
+    """Crop, flip, tensor, normalise for one picture of the pool: torchvision's where it is here."""
+    if installed("torchvision"):
+        transforms: Any = importlib.import_module("torchvision.transforms")
+        return transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
+        )
+    means, deviations = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+
+    def transform(picture: Image.Image) -> Tensor:
+        left, top = random.randrange(9), random.randrange(9)
+        picture = ImageOps.expand(picture, 4).crop((left, top, left + 32, top + 32))
+        if random.random() < 0.5:
+            picture = ImageOps.mirror(picture)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+        return pixels.float().div_(255).sub_(means).div_(deviations)
+
+    return transform
+
+
+# -- the comparison --------------------------------------------------------------------------------
+
+
+def measure(peer: Path, size: Size, *, repeats: int, first_seed: int) -> list[dict[str, Any]]:
+    """One fresh process a run; in each repeat all contenders have the same seed."""
+    order, runs = random.Random(0), []
+    names = [PEER, *OURS]
+    script = str(Path(__file__).resolve())
+    for seed in range(first_seed, first_seed + repeats):
+        for name in order.sample(names, len(names)):
+            options = [f"--{field.name.replace('_', '-')}" for field in fields(size)]
+            values = [str(value) for value in asdict(size).values()]
+            pairs = [part for pair in zip(options, values) for part in pair]
+            command = [sys.executable, script, "--peer", str(peer), *pairs]
+            command += ["--worker", name, "--seed", str(seed)]
+            done = subprocess.run(
+                command,
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+            found = json.loads(done.stdout.splitlines()[-1])
+            runs.append({"name": name, "seed": seed, "load": os.getloadavg()[0], **found})
+            cost = found["inversion_seconds"] + found["student_seconds"]
+            text = f"{name}, seed {seed}: {cost:.1f} CPU s, {found['accuracy']:.2f} %"
+            print(text, file=sys.stderr, flush=True)
+    return runs
+
+
+def summarise(runs: list[dict[str, Any]], size: Size) -> list[dict[str, Any]]:
+    """One row a contender: medians of cost, means of accuracy, and whether the row counts."""
+    rows = []
+    for name in (PEER, *OURS):
+        mine = [run for run in runs if run["name"] == name]
+        totals = [run["inversion_seconds"] + run["student_seconds"] for run in mine]
+        reached = [run["accuracy"] for run in mine]
+        row = {
+            "name": name,
+            "inversion": statistics.median(r["inversion_seconds"] for r in mine) / size.inversions,
+            "student_step": statistics.median(r["student_seconds"] for r in mine) / size.steps,
+            "total": statistics.median(totals),
+            "range": [min(totals), max(totals)],
+            "accuracy": statistics.mean(reached),
+            "accuracies": reached,
+            "divergence": statistics.mean(run["curve"][-1][2] for run in mine),
+        }
+        peer = rows[0] if rows else row
+        spread = max(max(r["accuracies"]) - min(r["accuracies"]) for r in (peer, row))
+        row["times_less"] = peer["total"] / row["total"]
+        row["void"] = row["accuracy"] < peer["accuracy"] - spread
+        rows.append(row)
+    return rows
+
+
+def show(rows: list[dict[str, Any]], runs: list[dict[str, Any]], size: Size) -> None:
+    """The table, and the runs at equal steps."""
+    console = Console()
+    title = (
+        f"ResNet-20 to ResNet-8, CIFAR-10: {size.inversions} inversions of {size.inversion_steps} "
+        f"steps, {size.steps} student steps, batch {size.batch}, width {size.width}"
+    )
+    table = Table(title=title)
+    heads = ("run", "inversion CPU s", "student step CPU ms", "total CPU s", "times less CPU")
+    for column in (*heads, "accuracy %", "KL"):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    for row in rows:
+        low, high = row["range"]
+        table.add_row(
+            row["name"],
+            f"{row['inversion']:.2f}",
+            f"{1e3 * row['student_step']:.0f}",
+            f"{row['total']:.1f} ({low:.1f}..{high:.1f})",
+            f"{row['times_less']:.2f}" + (" void" if row["void"] else ""),
+            f"{row['accuracy']:.1f} ({min(row['accuracies']):.1f}..{max(row['accuracies']):.1f})",
+            f"{row['divergence']:.3f}",
+        )
+    console.print(table)
+    curves = Table(title="KL from the teacher on 1,000 test images, and accuracy, at equal steps")
+    steps = [point[0] for point in runs[0]["curve"]][:: EVALUATIONS // 5]
+    for column in ("run", *(f"step {step:.0f}" for step in steps)):
+        curves.add_column(column, justify="left" if column == "run" else "right")
+    for row in rows:
+        mine = [run["curve"][:: EVALUATIONS // 5] for run in runs if run["name"] == row["name"]]
+        points = [np.mean(at, axis=0) for at in zip(*mine)]
+        curves.add_row(row["name"], *(f"{kl:.2f}, {top:.1f} %" for _, top, kl in points))
+    console.print(curves)
+    best = max(row["times_less"] for row in rows if not row["void"])
+    print(f"{best:.2f} times less CPU; target {TARGET} {'' if best >= TARGET else 'NOT '}reached.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--peer", type=Path, required=True, help="checkout of Fast-Datafree")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="of the first repeat")
+    for field in fields(Size):
+        name = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(name, type=type(field.default), default=field.default)
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    size = Size(**{field.name: getattr(options, field.name) for field in fields(Size)})
+    if options.worker:
+        if options.worker == PEER:
+            found = run_peer(options.peer, size, options.seed)
+        else:
+            found = run_ours(options.worker, size, options.seed)
+        print(json.dumps(found))
+        return
+    started = os.getloadavg()
+    runs = measure(options.peer, size, repeats=options.repeats, first_seed=options.seed)
+    rows = summarise(runs, size)
+    show(rows, runs, size)
+    if options.json:
+        environment = {
+            "versions": {name: metadata.version(name) for name in ("bequest", "torch", "pillow")},
+            "python": platform.python_version(),
+            "processor": platform.processor() or platform.machine(),
+            "threads": 1,
+            "load": [list(started), list(os.getloadavg())],
+        }
+        report = {"environment": environment, "size": asdict(size), "rows": rows, "runs": runs}
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
