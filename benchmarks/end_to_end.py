@@ -11,23 +11,15 @@ in fp32 on all test images after the last step. A row whose accuracy falls behin
 more than the seeds differ is void. Along the way, 20 evaluations on 1,000 test images compare the
 runs at equal steps: accuracy, and KL divergence from the teacher in nats.
 
-The checkout has no licence: nothing of it is in here, and nothing in it is changed. To run its own
-script on a CPU, one would edit (a) each `.cuda()` in `generator.py`, `fast_meta.py` and
-`evaluators.py`, (b) the loader in `fast_meta.py`, which starts four processes whenever a batch
-is made, (c) the package's `__init__` files and `registry.py`, which import segmentation networks
-and parts of torchvision that are gone, (d) the registry's list of networks, which lacks this
-teacher. Here its Generator, FastMetaSynthesizer with ImagePool and hooks, KLDiv and Normalizer are
-driven from outside instead: `.cuda()` does nothing, the loader works in the process itself, the
-`__init__` files are skipped, and the two lines of transforms that the synthesizer needs from
-kornia and torchvision come from below where these are not installed. All of this is in the peer's
-favour: no processes to start, cheaper augmentation, and none of its metrics. The student step
-follows `datafree_kd.py`: sample, teacher without gradient, KLDiv, SGD with a cosine.
+The checkout needs small edits to run on a CPU; `fast_datafree.py` says which, and does without
+them. Its student step follows `datafree_kd.py`: sample, teacher without gradient, KLDiv, SGD with a
+cosine; its metrics are left out. Transforms come from torchvision and kornia where these can be
+imported; both sides run in the environment of this script.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
@@ -37,18 +29,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from fast_datafree import FastDatafree, installed, on_cpu, pool_transform
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -60,7 +50,6 @@ from bequest.methods.data_free.fast import Fast
 from bequest.methods.data_free.ssd_kd import SSDKD
 from bequest.nn import zoo
 from bequest.nn.normalize import Normalized
-from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
 from bequest.synthesis.learner import cosine
 
@@ -165,8 +154,9 @@ def run_ours(name: str, size: Size, seed: int) -> dict[str, Any]:
         "generator_reset": 0.0,  # the peer resets in its 120th round only
     }
     # SSD-KD's warm-up fills the buffer: the same number of inversions.
-    own = {"buffer_size": size.warmup * size.batch} if cls is SSDKD else {}
-    method = cls(**shared, **own or {"warmup_rounds": size.warmup})
+    buffer = size.warmup * size.batch
+    shared |= {"buffer_size": buffer} if cls is SSDKD else {"warmup_rounds": size.warmup}
+    method = cls(**shared)
     teacher, student = networks(seed)
     judge = Judge(wrapped(teacher))
     with Run(seed=seed, device="cpu", precision=precision) as run:
@@ -200,7 +190,7 @@ def run_peer(path: Path, size: Size, seed: int) -> dict[str, Any]:
     seconds = {"inversion": 0.0, "student": 0.0}
     curve: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder, on_cpu():
-        peer = Peer(path)
+        peer = FastDatafree(path)
         mean, std = data.PUBLIC_NORMALIZATION
         synthesizer = peer.synthesizer(
             teacher,
@@ -267,114 +257,6 @@ def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] += time.process_time() - start
 
 
-class Peer:
-    """The parts of the checkout, imported without what its `__init__` files would import."""
-
-    def __init__(self, path: Path) -> None:
-        root = path.resolve() / "datafree"
-        if not (root / "synthesis" / "fast_meta.py").is_file():
-            raise SystemExit(f"{path} is no checkout of zju-vipa/Fast-Datafree.")
-        for name in ("datafree", "datafree.models", "datafree.synthesis", "datafree.utils"):
-            package = ModuleType(name)
-            package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-            sys.modules[name] = package
-        helpers = importlib.import_module("datafree.utils._utils")
-        vars(sys.modules["datafree.utils"]).update(
-            {key: value for key, value in vars(helpers).items() if not key.startswith("__")}
-        )
-        for name, stand_in in (("torchvision", _torchvision), ("kornia", _kornia)):
-            if not installed(name):
-                sys.modules[name] = stand_in()
-        self.normalizer: Any = helpers.Normalizer
-        self.generator: Any = importlib.import_module("datafree.models.generator").Generator
-        self.criterion: Any = importlib.import_module("datafree.criterions").KLDiv
-        fast = importlib.import_module("datafree.synthesis.fast_meta")
-        self.synthesizer: Any = fast.FastMetaSynthesizer
-
-
-@contextmanager
-def on_cpu() -> Iterator[None]:
-    """`.cuda()` leaves things where they are; loaders start no processes."""
-    loader = torch.utils.data.DataLoader
-
-    def here(*arguments: Any, **options: Any) -> Any:
-        return loader(*arguments, **options | {"num_workers": 0, "pin_memory": False})
-
-    with ExitStack() as stack:
-        for cls in (Tensor, nn.Module):
-            stack.enter_context(mock.patch.object(cls, "cuda", lambda self, *_, **__: self))
-        stack.enter_context(mock.patch.object(torch.utils.data, "DataLoader", here))
-        yield
-
-
-def installed(name: str) -> bool:
-    """Whether it imports; torchvision beside a torch it was not built for does not."""
-    try:
-        module = importlib.import_module(name)
-    except Exception:
-        return False
-    return module.__spec__ is not None  # a stand-in has none
-
-
-def compose(parts: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """One after the other, as `torchvision.transforms.Compose` does it."""
-
-    def call(value: Any) -> Any:
-        for part in parts:
-            value = part(value)
-        return value
-
-    return call
-
-
-def _torchvision() -> ModuleType:
-    module = ModuleType("torchvision")
-    module.transforms = ModuleType("torchvision.transforms")  # type: ignore[attr-defined]
-    module.transforms.Compose = compose  # type: ignore[attr-defined]
-    return module
-
-
-def _kornia() -> ModuleType:
-    rng = torch.Generator().manual_seed(torch.initial_seed())
-
-    def crop(*, size: list[int], padding: int) -> Callable[[Tensor], Tensor]:
-        return lambda images: random_crop_flip(images, rng, padding=padding, flip=False)
-
-    def flip() -> Callable[[Tensor], Tensor]:
-        return lambda images: random_crop_flip(images, rng, padding=0, flip=True)
-
-    module = ModuleType("kornia")
-    module.augmentation = ModuleType("kornia.augmentation")  # type: ignore[attr-defined]
-    module.augmentation.RandomCrop = crop  # type: ignore[attr-defined]
-    module.augmentation.RandomHorizontalFlip = flip  # type: ignore[attr-defined]
-    return module
-
-
-def pool_transform(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[Any], Any]:
-    """Crop, flip, tensor, normalise for one picture of the pool: torchvision's where it is here."""
-    if installed("torchvision"):
-        transforms: Any = importlib.import_module("torchvision.transforms")
-        return transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(mean, std),
-            ]
-        )
-    means, deviations = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
-
-    def transform(picture: Image.Image) -> Tensor:
-        left, top = random.randrange(9), random.randrange(9)
-        picture = ImageOps.expand(picture, 4).crop((left, top, left + 32, top + 32))
-        if random.random() < 0.5:
-            picture = ImageOps.mirror(picture)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
-        return pixels.float().div_(255).sub_(means).div_(deviations)
-
-    return transform
-
-
 # -- the comparison --------------------------------------------------------------------------------
 
 
@@ -407,7 +289,7 @@ def measure(peer: Path, size: Size, *, repeats: int, first_seed: int) -> list[di
 
 def summarise(runs: list[dict[str, Any]], size: Size) -> list[dict[str, Any]]:
     """One row a contender: medians of cost, means of accuracy, and whether the row counts."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in (PEER, *OURS):
         mine = [run for run in runs if run["name"] == name]
         totals = [run["inversion_seconds"] + run["student_seconds"] for run in mine]

@@ -18,14 +18,9 @@ tells what such a distance means: the public style on images moved by a quarter 
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import os
-import platform
-import random
 import statistics as summary
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -34,6 +29,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measure import (
+    arguments,
+    default_device,
+    environment,
+    interleaved,
+    random_teacher,
+    rows_of,
+    verdict,
+    write,
+)
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -161,19 +166,6 @@ class Step:
         return distance.detach(), task.detach()
 
 
-def random_teacher(network: str) -> nn.Module:
-    """Random weights; running statistics of four batches of smooth random pictures."""
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        teacher = zoo.build(network, num_classes=10)
-        for layer in batch_norm_layers(teacher).values():
-            layer.momentum = None  # type: ignore[assignment]
-        teacher.train()
-        for _ in range(4):
-            teacher(F.interpolate(torch.rand(64, 3, 5, 5), size=32, mode="bicubic"))
-    return teacher.eval()
-
-
 def trained_teacher() -> nn.Module | None:
     """The public CIFAR-10 ResNet-20, for images in [0, 1]."""
     path = Path(os.environ.get("BEQUEST_SHARED_DATA", "")) / "cifar10_resnets.npz"
@@ -187,41 +179,6 @@ def trained_teacher() -> nn.Module | None:
 def draw(batch: int, *, seed: int = 1) -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(seed)
     return torch.rand(batch, 3, 32, 32, generator=rng), torch.randint(10, (batch,), generator=rng)
-
-
-def timed(call: Callable[[], Any], *, on_gpu: bool) -> dict[str, float]:
-    """Milliseconds of one call: ``cpu`` and ``wall``, or ``device`` on a GPU."""
-    if not on_gpu:
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        return {"cpu": 1e3 * cpu, "wall": 1e3 * wall}
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    start.record()
-    call()
-    end.record()
-    torch.cuda.synchronize()
-    return {"device": start.elapsed_time(end)}
-
-
-def measure(
-    steps: list[Step], images: Tensor, labels: Tensor, *, repeats: int
-) -> dict[str, dict[str, list[float]]]:
-    """The times of each variant's repeats, in shuffled order after a warm-up."""
-    leaves = {step.variant.name: step.leaf(images) for step in steps}
-    times: dict[str, dict[str, list[float]]] = {step.variant.name: {} for step in steps}
-    for step in steps:
-        for _ in range(20 if images.is_cuda else 1):
-            step(leaves[step.variant.name], labels)
-    order = random.Random(0)
-    for _ in range(repeats):
-        for step in order.sample(steps, len(steps)):
-            name = step.variant.name
-            run = partial(step, leaves[name], labels)
-            for clock, value in timed(run, on_gpu=images.is_cuda).items():
-                times[name].setdefault(clock, []).append(value)
-    return times
 
 
 def moved(images: Tensor) -> Tensor:
@@ -294,20 +251,6 @@ def trained(
     }
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "processor": names[0] if names else platform.processor(),
-        "threads": torch.get_num_threads(),
-        "load": list(os.getloadavg()),
-    }
-
-
 def cells(fidelity: dict[str, float] | None) -> tuple[str, ...]:
     pattern = "{relative_difference:+.1e} {cosine:.4f}"
     return tuple(pattern.format(**fidelity).split()) if fidelity else ("", "")
@@ -315,7 +258,7 @@ def cells(fidelity: dict[str, float] | None) -> tuple[str, ...]:
 
 def show(console: Console, result: dict[str, Any]) -> None:
     network, batch = result["network"], result["batch"]
-    clock = "device" if "device" in result["rows"][0]["times"] else "cpu"
+    clock = result["rows"][0]["clock"]
     table = Table(title=f"{network}, batch {batch}, 32x32, {result['gflop']:.1f} GFLOP a step")
     for column in ("step", f"{clock} ms", "min..max", "wall ms", "times faster", "loss", "cosine"):
         table.add_column(column, justify="left" if column == "step" else "right")
@@ -333,8 +276,7 @@ def show(console: Console, result: dict[str, Any]) -> None:
     console.print(table)
     if target := TARGETS.get((network, batch)):
         fast = next(row["speedup"] for row in result["rows"] if row["name"] == DEFAULT.name)
-        reached = "reached" if fast >= target else "NOT reached"
-        console.print(f"{DEFAULT.name}: {fast:.2f} times, target {target} {reached}.\n")
+        console.print(verdict(DEFAULT.name, fast, target) + "\n")
 
 
 def show_trained(console: Console, result: dict[str, Any]) -> None:
@@ -356,29 +298,25 @@ def benchmark(device: torch.device, network: str, batch: int, *, repeats: int) -
     steps = [Step(variant, teacher, device) for variant in VARIANTS]
     with FlopCounterMode(display=False) as counter:
         steps[-1](steps[-1].leaf(images), labels)
-    times = measure(steps, images, labels, repeats=repeats)
+    leaves = {step.variant.name: step.leaf(images) for step in steps}
+    calls = {step.variant.name: partial(step, leaves[step.variant.name], labels) for step in steps}
+    times = interleaved(calls, repeats=repeats, on_gpu=images.is_cuda)
     fidelity = compare(steps, images, labels)
-    clock = "device" if images.is_cuda else "cpu"
-    medians = {name: summary.median(row[clock]) for name, row in times.items()}
-    rows = [asdict(variant) for variant in VARIANTS]
-    for row in rows:
-        name = row["name"]
-        row |= {"median_ms": medians[name], "speedup": medians[PUBLIC.name] / medians[name]}
-        row |= {"times": times[name], "fidelity": fidelity.get(name)}
+    rows = rows_of(times, PUBLIC.name)
+    for row, variant in zip(rows, VARIANTS, strict=True):
+        row |= asdict(variant) | {"fidelity": fidelity.get(variant.name)}
     size = {"network": network, "batch": batch, "gflop": counter.get_total_flops() / 1e9}
     return size | {"image": [3, 32, 32], "rows": rows, "control": fidelity[MOVED]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__, repeats=5)
     parser.add_argument("--network", help="name of the zoo; default: the two sizes with a target")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--skip-trained", action="store_true", help="leave the trained teacher out")
-    parser.add_argument("--json", type=Path, metavar="OUT")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     console = Console()
     pairs = [(options.network, options.batch)] if options.network else list(TARGETS)
     report: dict[str, Any] = {"environment": environment(device), "repeats": options.repeats}
@@ -391,9 +329,7 @@ def main() -> None:
             console.print("No cifar10_resnets.npz in BEQUEST_SHARED_DATA: no trained teacher.")
         else:
             show_trained(console, report["trained"])
-    report["environment"]["load_after"] = list(os.getloadavg())
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    write(options.json, report)
 
 
 if __name__ == "__main__":
