@@ -6,15 +6,15 @@ uint8 images. The bare loop has the arithmetic of our default step and nothing a
 
     python benchmarks/distillation_step.py --json distillation_step.json
 
-Rows are interleaved in shuffled order. All start from the same student and see the same pool, so
-their losses over the measured steps must agree; with stored logits the target is another one (the
-teacher's answer on the uncropped image), and so is the loss.
+Rows are interleaved in shuffled order. All start from the same student and draw from the same
+pool, each its own batches, so that the losses they have reached when all is measured must agree;
+and the loss of the first step is compared between bf16 and fp32 on one batch. With stored logits the
+target is another one: the teacher's answer on the uncropped image.
 """
 
 from __future__ import annotations
 
 import copy
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -90,9 +90,15 @@ def plain_loss(answer: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * TEMPERATURE**2
 
 
-def plain_step(
-    case: Case, images: Callable[[], Tensor], *, channels_last: bool, bf16: bool
-) -> Callable[[], Tensor]:
+@dataclass
+class Row:
+    """One way to take the step, and the student that it changes."""
+
+    step: Callable[[], object]
+    student: nn.Module
+
+
+def plain(case: Case, images: Callable[[], Tensor], *, channels_last: bool, bf16: bool) -> Row:
     """The step without Bequest around it."""
     order = torch.channels_last if channels_last else torch.contiguous_format
     networks = copy.deepcopy(case.teacher), copy.deepcopy(case.student)
@@ -101,7 +107,7 @@ def plain_step(
     student.train()
     optimizer = torch.optim.SGD(student.parameters(), lr=RATE, momentum=0.9, weight_decay=1e-4)
 
-    def step() -> Tensor:
+    def step() -> None:
         batch = images()
         with torch.autocast(case.device.type, torch.bfloat16, enabled=bf16):
             with torch.no_grad():
@@ -111,38 +117,26 @@ def plain_step(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.detach()
 
-    return step
+    return Row(step, student)
 
 
-def public_images(case: Case) -> Callable[[], Tensor]:
-    """Batches out of a tensor in memory, cropped and flipped, NCHW: the files' best case."""
-    bank = case.pixels.to(case.device).contiguous()
+def in_memory(case: Case, *, channels_last: bool) -> Callable[[], Tensor]:
+    """Draws batches out of a tensor, cropped and flipped, in [0, 1]."""
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    bank = case.pixels.to(case.device).contiguous(memory_format=order)
     rng = torch.Generator(case.device).manual_seed(3)
 
     def images() -> Tensor:
         places = torch.randint(len(bank), (case.batch,), generator=rng, device=case.device)
-        return to_floats(random_crop_flip(bank[places], rng)).contiguous()
+        drawn = to_floats(random_crop_flip(bank[places], rng))
+        return drawn.contiguous(memory_format=order)
 
     return images
 
 
-def bare_images(case: Case) -> Callable[[], Tensor]:
-    """Batches out of a channels-last tensor, by our own operations."""
-    bank = case.pixels.to(case.device, memory_format=torch.channels_last)
-    rng = torch.Generator(case.device).manual_seed(3)
-
-    def images() -> Tensor:
-        places = torch.randint(len(bank), (case.batch,), generator=rng, device=case.device)
-        rows = bank.permute(0, 2, 3, 1).index_select(0, places).permute(0, 3, 1, 2)
-        return to_floats(random_crop_flip(rows, rng))
-
-    return images
-
-
-def our_step(case: Case, *, precision: str, stored: bool, count: int) -> Callable[[], Tensor]:
-    """The step as methods take it: `Run.steps`, `ImagePool`, `Learner`; at most `count` steps."""
+def ours(case: Case, *, precision: str, stored: bool) -> Row:
+    """The step as methods take it: `Run.steps`, `ImagePool`, `Learner`."""
     run = Run(device=case.device.type, precision=precision)
     teacher, student = (run.place(copy.deepcopy(x)) for x in (case.teacher, case.student))
     teacher.eval()
@@ -152,11 +146,98 @@ def our_step(case: Case, *, precision: str, stored: bool, count: int) -> Callabl
     pixels = case.pixels.to(case.device, memory_format=torch.channels_last)
     pool.add(pixels, predict(teacher, pixels, run))
 
-    def steps() -> Iterator[Tensor]:
+    def steps() -> Iterator[None]:
         with run, frozen(teacher):
-            for _ in run.steps(count, state={"learner": learner}):
+            # So many that the learning rate stays where it is while we measure.
+            for _ in run.steps(10**6, state={"learner": learner}):
                 drawn = pool.training.take(pool.uniform(case.batch, run.rng))
                 learner.step(drawn["images"], logits=drawn["logits"])
-                yield run.metrics.latest_loss() if False else torch.zeros(())
+                yield
 
-    return steps().__next__
+    return Row(steps().__next__, student)
+
+
+@torch.no_grad()
+def loss_reached(case: Case, student: nn.Module, *, bf16: bool = False) -> float:
+    """The student's loss on the first images of the pool, by their own batch statistics."""
+    images = to_floats(case.pixels[: case.batch]).to(case.device)
+    teacher, student = case.teacher.to(case.device), copy.deepcopy(student).train()
+    with torch.autocast(case.device.type, torch.bfloat16, enabled=bf16):
+        return plain_loss(student(images), teacher(images)).item()
+
+
+def benchmark(
+    *,
+    teacher: str = "resnet20",
+    student: str = "resnet8",
+    batch: int = 128,
+    stored: int = 5000,
+    repeats: int = 7,
+    inner: int = 3,
+) -> dict[str, Any]:
+    """Times of all rows, FLOPs, and the loss that each student reached."""
+    device = default_device()
+    shared = case(teacher, student, batch=batch, stored=stored, device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        files = Files(Path(folder))
+        files.write(shared.pixels.float() / 255)
+        rows = {
+            PUBLIC: plain(
+                shared, lambda: files.read(batch).to(device), channels_last=False, bf16=False
+            ),
+            PUBLIC_BANK: plain(
+                shared, in_memory(shared, channels_last=False), channels_last=False, bf16=False
+            ),
+            FP32: ours(shared, precision="fp32", stored=False),
+            OURS: ours(shared, precision="bf16", stored=False),
+            STORED: ours(shared, precision="bf16", stored=True),
+            BARE: plain(
+                shared, in_memory(shared, channels_last=True), channels_last=True, bf16=True
+            ),
+        }
+        times = interleaved(
+            {name: row.step for name, row in rows.items()},
+            repeats=repeats,
+            inner=inner,
+            on_gpu=device.type == "cuda",
+        )
+        start, bf16 = (
+            loss_reached(shared, shared.student.to(device), bf16=bf16) for bf16 in (False, True)
+        )
+        with FlopCounterMode(display=False) as counter:
+            rows[BARE].step()
+    table = rows_of(times, PUBLIC)
+    for row in table:
+        row["loss"] = loss_reached(shared, rows[row["name"]].student)
+    setting = {"teacher": teacher, "student": student, "batch": batch, "stored": stored}
+    setting |= {"image": [3, 32, 32], "steps": 1 + repeats * inner, "loss_at_start": start}
+    setting |= {"bf16_difference_at_start": bf16 / start - 1}
+    return setting | {"gflop": counter.get_total_flops() / 1e9, "rows": table}
+
+
+def main() -> None:
+    parser = arguments(__doc__, repeats=7)
+    parser.add_argument("--teacher", default="resnet20")
+    parser.add_argument("--student", default="resnet8")
+    parser.add_argument("--batch", type=int, default=128)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    console = Console()
+    report: dict[str, Any] = {"environment": environment(default_device())}
+    sizes = {"teacher": options.teacher, "student": options.student, "batch": options.batch}
+    result = benchmark(**sizes, repeats=options.repeats)
+    report["sizes"] = [result]
+    title = f"{options.teacher} to {options.student}, batch {options.batch}, 32x32"
+    title += f", {result['gflop']:.1f} GFLOP a step with recomputed logits"
+    show(console, title, result["rows"], more={"loss": f"loss after {result['steps']} steps"})
+    start, difference = result["loss_at_start"], result["bf16_difference_at_start"]
+    console.print(f"Loss at the start: {start:.4g}; in bf16 {difference:+.2%} on the same batch.")
+    for name in (OURS, STORED):
+        console.print(verdict(name, named(result, name)["speedup"], TARGET))
+    over = named(result, OURS)["median_ms"] / named(result, BARE)["median_ms"]
+    console.print(f"{OURS}: {over:.3f} of the bare loop's time.")
+    write(options.json, report)
+
+
+if __name__ == "__main__":
+    main()

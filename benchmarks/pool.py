@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def benchmark(
         files = Files(Path(folder))
         for first in range(0, stored, batch):
             files.write(images[: stored - first].cpu(), first=first)
-        calls = {
+        calls: dict[str, dict[str, Callable[[], Any]]] = {
             "write": {
                 FILES: lambda: files.write(images.cpu()),
                 BARE: write_bare,

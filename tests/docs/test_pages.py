@@ -15,17 +15,18 @@ from bequest.cli.command import parse
 from bequest.cli.main import COMMANDS
 
 PAGES = sorted(path.name for path in FOLDER.glob("*.md"))
+README = "../README.md"
 
 
 def commands(page: str) -> list[str]:
     """Each `bequest ...` of the page's shell blocks, continued lines joined, comments off."""
-    code = "".join(code for language, _, code in blocks(page) if language == "bash")
+    code = "".join(code for language, _, code in blocks(page) if language in ("bash", "sh"))
     lines = re.sub(r"\\\n\s*", "", code).splitlines()
     found = (re.search(r"\bbequest (?!\[).*", line) for line in lines if "pip install" not in line)
     return [match[0] for match in found if match]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, README])
 def test_every_command_is_understood(page: str, plugin: catalog.Entry) -> None:
     for line in commands(page):
         words = shlex.split(line, comments=True)[1:]

@@ -68,6 +68,62 @@ def test_only_drawn_entries_change() -> None:
     assert sampler.priorities[:3].tolist() == [1.0, 4.0, 1.0]
 
 
+def test_many_blocks_draw_by_the_definition() -> None:
+    priorities = torch.arange(300.0) ** 2  # several blocks, the last one not full
+    sampler = sampler_with(priorities.tolist(), alpha=0.5, eps=1.0)
+    expected = (priorities + 1).sqrt()
+    expected = expected / expected.sum()
+    torch.testing.assert_close(sampler.probabilities(), expected)
+    places, weight = sampler.draw(400_000, torch.Generator().manual_seed(0))
+    share = torch.bincount(places, minlength=300) / 400_000
+    # Four standard deviations of a share.
+    assert ((share - expected).abs() < 4 * (expected / 400_000).sqrt() + 1e-6).all()
+    torch.testing.assert_close(weight, (300 * expected[places]) ** -0.4)
+
+
+def test_a_place_without_mass_is_never_drawn() -> None:
+    sampler = PrioritySampler(1000)
+    sampler.enter(torch.tensor([0, 70]))  # what lies between was never entered
+    places, _ = sampler.draw(10_000, torch.Generator().manual_seed(0))
+    assert places.unique().tolist() == [0, 70]
+
+
+def test_no_error_builds_up_over_updates() -> None:
+    rng = torch.Generator().manual_seed(0)
+    sampler = PrioritySampler(500, alpha=0.6)
+    sampler.enter(torch.arange(500))
+    for _ in range(200):
+        places = torch.randint(500, (32,), generator=rng)  # some twice
+        sampler.update(places, 10 ** (8 * torch.rand(32, generator=rng) - 4))
+    sampler.update(torch.arange(500), torch.full((500,), 1e-4))
+    _, weight = sampler.draw(64, rng)
+    torch.testing.assert_close(weight, torch.ones(64), rtol=1e-6, atol=0)
+
+
+def test_of_two_values_for_one_place_only_the_kept_one_counts() -> None:
+    sampler = sampler_with([1.0, 1.0])
+    sampler.update(torch.tensor([1, 1]), torch.tensor([3.0, 5.0]))
+    fresh = sampler_with(sampler.priorities[:2].tolist())
+    assert torch.equal(sampler.probabilities(), fresh.probabilities())
+
+
+def test_resumed_draws_are_the_same_bit_for_bit() -> None:
+    rng = torch.Generator().manual_seed(3)
+    first = PrioritySampler(203, alpha=0.6)
+    first.enter(torch.arange(203))
+    for _ in range(5):
+        first.update(torch.randint(203, (7,), generator=rng), torch.rand(7, generator=rng))
+    second = PrioritySampler(203, alpha=0.6)
+    second.load_state_dict(first.state_dict())
+    rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
+    for _ in range(3):
+        (a, weight_a), (b, weight_b) = (s.draw(40, r) for s, r in zip((first, second), rngs))
+        assert torch.equal(a, b)
+        assert torch.equal(weight_a, weight_b)
+        first.update(a, weight_a / 3)
+        second.update(b, weight_b / 3)
+
+
 def test_state_goes_round() -> None:
     first = sampler_with([1.0, 2.0, 3.0])
     second = PrioritySampler(5)

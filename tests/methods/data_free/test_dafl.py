@@ -100,7 +100,9 @@ def test_fit_moves_the_student_and_leaves_the_teacher_untouched():
 
 def test_a_run_repeats_to_the_last_bit_and_depends_on_the_seed():
     weights = [
-        torch.cat([p.flatten() for p in fit(tiny(), build_teacher(), seed=seed)[0].model.parameters()])
+        torch.cat(
+            [p.flatten() for p in fit(tiny(), build_teacher(), seed=seed)[0].model.parameters()]
+        )
         for seed in (0, 0, 1)
     ]
     assert torch.equal(weights[0], weights[1])

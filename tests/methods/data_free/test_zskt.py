@@ -150,7 +150,7 @@ def test_without_attention_no_layer_is_looked_at(monkeypatch):
 
 def test_the_attention_term_counts():
     results = [fit(tiny(attention_weight=weight), build_teacher())[0] for weight in (0.0, 250.0)]
-    first, second = (list(result.model.parameters())[0] for result in results)
+    first, second = (next(iter(result.model.parameters())) for result in results)
     assert not torch.equal(first, second)
 
 

@@ -110,16 +110,20 @@ class ContrastiveInversion:
         latent = run.share(latent).clone().requires_grad_()
         targets = torch.randint(self.num_classes, (count,), generator=self.rng, device=device)
         targets = run.share(targets)
-        groups = [{"params": self.generator.parameters()}, {"params": [latent], "lr": s.lr_latent}]
+        groups: list[dict[str, Any]] = [
+            {"params": self.generator.parameters()},
+            {"params": [latent], "lr": s.lr_latent},
+        ]
         optimizer = torch.optim.Adam(groups, lr=s.lr_generator, betas=(0.5, 0.999))
-        best_loss, best = torch.tensor(float("inf"), device=device), ()
+        best_loss = torch.tensor(float("inf"), device=device)
+        best: tuple[Tensor, ...] = ()
         terms: dict[str, Tensor] = {}
         with frozen(self.student), self.instances:
             for _ in range(s.inversion_steps):
                 with run.autocast():
                     images = self.generator(latent)
                     loss, whole = self._inversion_loss(images, targets, terms)
-                kept = (images.detach(),)
+                kept: tuple[Tensor, ...] = (images.detach(),)
                 if s.contrast_weight:
                     local = self._local_features(images)
                     terms["contrast"] = self.contrast.loss(local, whole)  # L_cr

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from bequest.errors import InputError
 from bequest.losses.distillation import kl_divergence
 from bequest.losses.inversion import adversarial_loss
-from bequest.methods.base import Count, NonNegative, Positive, method
+from bequest.methods.base import Count, NonNegative, NonNegativeInt, Positive, method
 from bequest.nn.modes import frozen
 from bequest.run import Result, Run
 from bequest.synthesis.image_source import ImageSource
@@ -167,8 +167,8 @@ class ZSKT:
 
     rounds: Count = 80_000
     """Batches of latent vectors (paper: 80,000 on CIFAR-10)."""
-    generator_steps: Count = 1
-    """Steps of the generator a round (paper: 1)."""
+    generator_steps: NonNegativeInt = 1
+    """Steps of the generator a round (paper: 1); 0 leaves it as it was drawn."""
     student_steps: Count = 10
     """Steps of the student a round, on one batch of images (paper: 10)."""
     batch_size: Count = 128
