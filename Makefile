@@ -71,7 +71,7 @@ layers: $(TEST) ## imports point down only, by import-linter
 	.venv-test/bin/lint-imports
 
 docs: $(TEST) ## the site, into site/
-	.venv-test/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 .venv-test/bin/mkdocs build --strict --quiet
 
 readme: $(TEST) ## the README's table of methods, from results/
 	.venv-test/bin/python -m bequest.report.readme_table README.md results

@@ -117,8 +117,8 @@ class DAFL:
         state = {"learner": learner, "source": source}
 
         with frozen(teacher), FeatureTap(penultimate_layer(teacher)) as tap:
-            for step in run.steps(self.steps, name="distillation", state=state):
-                if step % max(1, self.steps // 20) == 0:
+            for _ in run.steps(self.steps, name="distillation", state=state):
+                if run.due(times=20):
                     observe(student, None, run, monitor, fresh=lambda: source.held_back(teacher))
                 with run.section("inversion"):
                     with run.autocast():

@@ -105,10 +105,9 @@ class DeepInversion:
         pool = ImagePool(self.rounds * self.synthesis_batch)
         state = {"learner": learner, "pool": pool}
         with frozen(teacher):
-            observe_every = self.student_steps * max(1, self.rounds // 20)
             total = self.rounds * self.student_steps
             for step in run.steps(total, name="distillation", state=state):
-                if step % observe_every == 0:
+                if run.due(times=20):
                     observe(student, pool, run, monitor)
                 if step % self.student_steps == 0:
                     with run.section("inversion"):

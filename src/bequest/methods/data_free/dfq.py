@@ -167,8 +167,8 @@ class DFQ:
             for _ in run.steps(self.warmup_steps, name="warm-up", state=state):
                 improve(adversarial=False, rate=1.0)
 
-            for step in run.steps(self.rounds, name="distillation", state=state):
-                if step % max(1, self.rounds // 20) == 0:
+            for _ in run.steps(self.rounds, name="distillation", state=state):
+                if run.due(times=20):
                     observe(student, None, run, monitor, fresh=lambda: source.held_back(teacher))
                 with run.section("inversion"):
                     improve(adversarial=self.adversarial_weight > 0, rate=cosine(run.fraction))

@@ -224,8 +224,8 @@ class ZSKT:
                 for tap in taps:
                     stack.enter_context(tap)
 
-            for step in run.steps(self.rounds, name="distillation", state=state):
-                if step % max(1, self.rounds // 20) == 0:
+            for _ in run.steps(self.rounds, name="distillation", state=state):
+                if run.due(times=20):
                     observe(student, None, run, monitor, fresh=lambda: source.held_back(teacher))
 
                 with run.section("inversion"):
