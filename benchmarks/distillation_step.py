@@ -8,7 +8,7 @@ uint8 images. The bare loop has the arithmetic of our default step and nothing a
 
 Rows are interleaved in shuffled order. All start from the same student and draw from the same
 pool, each its own batches, so that the losses they have reached when all is measured must agree;
-and the loss of the first step is compared between bf16 and fp32 on one batch. With stored logits the
+and the first loss is compared between bf16 and fp32 on one batch. With stored logits the
 target is another one: the teacher's answer on the uncropped image.
 """
 
