@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,9 +61,18 @@ def test_workers_that_always_die_end_it(tmp_path: Path) -> None:
         run(tmp_path, ["die-1", "die-2", "die-3", "die-4"], workers=1)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a background process may have been started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_asks_each_worker_once_and_waits(tmp_path: Path) -> None:
     def interrupt() -> None:
-        for _ in range(600):
+        for _ in range(3600):
             time.sleep(0.05)
             if len(list(tmp_path.glob("wait*.mark"))) == 2:
                 os.kill(os.getpid(), signal.SIGINT)

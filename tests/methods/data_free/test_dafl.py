@@ -63,6 +63,14 @@ def test_each_term_descends_to_what_it_is_for(only, figure):
     assert after > before
 
 
+def test_classes_that_a_sure_teacher_rules_out_leave_every_gradient_finite():
+    logits = torch.tensor([[500.0, 0.0, -500.0]]).repeat(2, 1).requires_grad_()
+    loss, terms = DAFL().generator_loss(logits, FEATURES)
+    loss.backward()
+    assert terms["balance"].item() == 0.0
+    assert logits.grad.isfinite().all()
+
+
 def tiny(**changes):
     values = dict(steps=6, batch_size=8, latent_dim=6, generator_width=4)
     return DAFL(**values | changes)

@@ -232,6 +232,9 @@ class ZSKT:
                     latent = source.draw(self.batch_size)
                     for _ in range(self.generator_steps):
                         with frozen(student), run.autocast():
+                            # In training mode: with running statistics, the generator would seek
+                            # where these are behind rather than where the student is wrong.
+                            student.train()
                             images = source.generator(latent)
                             gap = adversarial_loss(student(images), teacher(images))
                             source.step(

@@ -23,8 +23,6 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": {
         "warmup_steps": 5,
         "batch_size": 32,
-        "learning_rate": 0.3,
-        "lr_generator": 0.005,
         "latent_dim": 32,
         "generator_width": 8,
     },

@@ -20,7 +20,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     },
     "smoke": {
         "batch_size": 32,
-        "learning_rate": 0.01,
+        "learning_rate": 0.005,
         "lr_generator": 0.005,
         "latent_dim": 32,
         "generator_width": 8,
