@@ -316,6 +316,8 @@ def summarise(runs: list[dict[str, Any]], size: Size) -> list[dict[str, Any]]:
 def show(rows: list[dict[str, Any]], runs: list[dict[str, Any]], size: Size) -> None:
     """The table, and the runs at equal steps."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
     title = (
         f"ResNet-20 to ResNet-8, CIFAR-10: {size.inversions} inversions of {size.inversion_steps} "
         f"steps, {size.steps} student steps, batch {size.batch}, width {size.width}"
@@ -349,9 +351,12 @@ def show(rows: list[dict[str, Any]], runs: list[dict[str, Any]], size: Size) -> 
         if row["void"]:
             print(f"{row['name']}: void, its accuracy falls behind.")
         else:
-            print(verdict(f"{row['name']}, less CPU", row["times_less"], TARGET))
+            print(verdict(f"{row['name']}, less CPU at equal work", row["times_less"], TARGET))
     if rows[0]["accuracy"] < MEANINGFUL:
-        print("Accuracy is too low to mean much at this size: compare the divergence as well.")
+        print(
+            f"The peer is below {MEANINGFUL:g} %: no run has got far, so equal accuracy is NOT "
+            "shown at this size. The ratios hold for equal work; take more rounds for the rest."
+        )
 
 
 def main() -> None:

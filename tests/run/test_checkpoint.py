@@ -48,7 +48,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BequestError, match="No space left.*previous one.*intact"):
+    with pytest.raises(BequestError, match=r"No space left.*previous one.*intact"):
         save_state({"step": 2}, path)
     assert load_state(path) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["state"]

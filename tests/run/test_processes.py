@@ -75,4 +75,3 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(InputError, match="cannot be shared"):
             run.share(torch.zeros(3, 1))
         monkeypatch.undo()
-

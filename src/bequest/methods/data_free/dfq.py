@@ -17,7 +17,8 @@ of the three weights here, so that each term can be switched off.
 
 Differs: the authors published no code, and values marked with a star are those of a public
 reproduction (da2so). One generator and one student, where the paper also tries several. The
-generator is the library's own, with images in [0, 1]. The student's SGD has no Nesterov momentum.
+generator is the library's own, with images cut to [0, 1]. The student's SGD has no Nesterov
+momentum.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ Equations: the generator maximises `KL(T(x) || S(x))`; the student minimises
 Differs: as in the official code, the squared difference is divided by the positions of the map (the
 convention of attention transfer, for which beta = 250 is meant) and summed over layers; but the
 divergence is summed over classes, where the code takes the mean, which makes its beta as many times
-stronger as there are classes. The generator is the library's own, with images in [0, 1].
+stronger as there are classes. The generator is the library's own, with images cut to [0, 1].
+Trap: while the generator learns, the student stays in training mode, as in the official code; with
+running statistics it finds images on which these are behind, and the student ends lower.
 """
 
 from __future__ import annotations
