@@ -36,11 +36,15 @@ class ImagePool:
         Returns:
             The places written in the training part.
         """
-        held = torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
-        held[_HELD_BACK_EVERY - 1 :: _HELD_BACK_EVERY] = True
-        if held.any():
-            self.held_back.add(images=pixels[held], logits=logits[held])
-        return self.training.add(images=pixels[~held], logits=logits[~held])
+        # Slices and an index made without a look at the device: nothing waits for it.
+        first = _HELD_BACK_EVERY - 1
+        if len(pixels) > first:
+            self.held_back.add(
+                images=pixels[first::_HELD_BACK_EVERY], logits=logits[first::_HELD_BACK_EVERY]
+            )
+        kept = [i for i in range(len(pixels)) if i % _HELD_BACK_EVERY != first]
+        chosen = torch.tensor(kept, device=pixels.device)
+        return self.training.add(images=pixels[chosen], logits=logits[chosen])
 
     def uniform(self, count: int, rng: torch.Generator) -> Tensor:
         """`count` places of the training part, drawn uniformly with replacement."""

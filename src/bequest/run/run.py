@@ -229,7 +229,7 @@ class Run:
             state: What a checkpoint must hold: objects with `state_dict` and `load_state_dict`,
                 or tensors (restored in place).
             name: The phase; a method with several loops names each.
-            log_every: Steps a row of the metrics table; 0 chooses about 400 rows.
+            log_every: Steps a row of the metrics table; 0 chooses up to 50.
 
         Raises:
             NotFiniteError: When a logged quantity is NaN or infinite.
@@ -241,7 +241,8 @@ class Run:
             return
         start = self._restore(name, state)
         limit = self.budget.limit(total)
-        log_every = log_every or max(1, limit // 400)
+        # Capped: with a budget of time or FLOPs the run may end long before its last step.
+        log_every = log_every or min(max(1, limit // 400), 50)
         bar = Bar(name, limit, start, enabled=self.show_progress and self.is_main)
         saved = time.monotonic()
         outer = self.meter._switch(name)

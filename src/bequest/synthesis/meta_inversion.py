@@ -105,7 +105,7 @@ class MetaInversion:
         ]
         optimizer = torch.optim.Adam(groups, lr=s.lr_generator, betas=(0.5, 0.999))
         self.optimizer.zero_grad(set_to_none=True)
-        best_loss, best_images = torch.tensor(float("inf"), device=device), None
+        best_loss, best_images = torch.full((), float("inf"), device=device), None
         terms: dict[str, Tensor] = {}
         with frozen(self.student), self.statistics:
             for _ in range(s.steps):

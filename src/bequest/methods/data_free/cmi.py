@@ -115,7 +115,7 @@ class ContrastiveInversion:
             {"params": [latent], "lr": s.lr_latent},
         ]
         optimizer = torch.optim.Adam(groups, lr=s.lr_generator, betas=(0.5, 0.999))
-        best_loss = torch.tensor(float("inf"), device=device)
+        best_loss = torch.full((), float("inf"), device=device)
         best: tuple[Tensor, ...] = ()
         terms: dict[str, Tensor] = {}
         with frozen(self.student), self.instances:

@@ -201,7 +201,7 @@ class SSDKD:
             places = pool.add(pixels, predict(teacher, pixels, run))
             sampler.enter(places)
             labels = pool.training["logits"].argmax(1)
-            class_counts.copy_(torch.bincount(labels, minlength=num_classes))
+            class_counts.zero_().index_add_(0, labels, torch.ones_like(labels, dtype=torch.float))
             run.log(**terms)
 
         with frozen(teacher):
