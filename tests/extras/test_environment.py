@@ -40,7 +40,7 @@ def test_the_core_imports_neither_though_both_are_there() -> None:
         "from bequest.studies.data_free.setting import execute\n"
         "for entry in catalog.methods().values():\n"
         "    entry.load_method(), entry.load_study()\n"
-        "sys.exit(', '.join({'torchvision', 'timm'} & sys.modules.keys()))\n"
+        "sys.exit(', '.join({'torchvision', 'timm'} & sys.modules.keys()) or None)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
