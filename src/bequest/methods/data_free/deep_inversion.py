@@ -167,7 +167,7 @@ class DeepInversion:
         ).tolist()
         mirrors = torch.rand(self.inversion_steps, generator=rng, device=device).lt(0.5).tolist()
         optimizer = torch.optim.Adam([pixels], lr=self.lr_pixels, betas=(0.5, 0.99))
-        best_loss, best = torch.tensor(float("inf"), device=device), pixels.detach().clone()
+        best_loss, best = torch.full((), float("inf"), device=device), pixels.detach().clone()
         terms: dict[str, Tensor] = {}
         with frozen(student), statistics or nullcontext():
             for shift, mirror in zip(shifts, mirrors):
