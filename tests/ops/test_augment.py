@@ -47,3 +47,11 @@ def test_gradients_go_back_to_where_each_pixel_came_from() -> None:
 def test_nothing_to_do_returns_the_images_themselves() -> None:
     images = torch.rand(2, 1, 4, 4)
     assert random_crop_flip(images, torch.Generator(), padding=0, flip=False) is images
+
+
+def test_crops_are_the_same_with_and_without_a_gradient() -> None:
+    images = torch.rand(5, 3, 7, 6, requires_grad=True)
+    with_gradient = random_crop_flip(images, torch.Generator().manual_seed(2), padding=3)
+    without = random_crop_flip(images.detach(), torch.Generator().manual_seed(2), padding=3)
+    assert torch.equal(with_gradient, without)
+    assert with_gradient.stride() == without.stride()

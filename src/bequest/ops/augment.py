@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def random_crop_flip(
@@ -14,30 +15,49 @@ def random_crop_flip(
     Each image has its own offset and its own flip: one gather for the batch, no loop.
 
     Args:
-        images: `(batch, channels, height, width)`, any type.
+        images: `(batch, channels, height, width)`, any type; gradients flow through.
         rng: Decides offsets and flips.
         padding: Pixels on each side, at least 0.
         flip: Whether to mirror.
 
     Returns:
-        A new tensor like `images`.
+        A new tensor like `images`, channels last in memory.
     """
     if padding == 0 and not flip:
         return images
-    batch, _, height, width = images.shape
-    device = images.device
-    shifts = torch.randint(-padding, padding + 1, (2, batch, 1), generator=rng, device=device)
-    rows = torch.arange(height, device=device) + shifts[0]
-    columns = torch.arange(width, device=device) + shifts[1]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
-        :, None, :
-    ]
+    batch = len(images)
+    shifts = torch.randint(0, 2 * padding + 1, (2, batch), generator=rng, device=images.device)
+    mirrored = None
     if flip:
-        mirrored = torch.rand(batch, 1, generator=rng, device=device) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-        inside = torch.where(mirrored[:, :, None], inside.flip(2), inside)
-    index = torch.arange(batch, device=device)[:, None, None]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    # Index in channels-last order: each gathered element is then one run of all channels.
-    cropped = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
-    return (cropped * inside[..., None].to(images.dtype)).permute(0, 3, 1, 2)
+        mirrored = torch.rand(batch, generator=rng, device=images.device) < 0.5
+    pads = (0, 0, padding, padding, padding, padding)
+    padded = F.pad(images.permute(0, 2, 3, 1), pads).contiguous()
+    needs_gradient = images.requires_grad and torch.is_grad_enabled()
+    crop = _crop_pixels if needs_gradient else _crop_rows
+    cropped = crop(padded, shifts[0], shifts[1], images.shape[2], images.shape[3])
+    if mirrored is not None:
+        cropped = torch.where(mirrored[:, None, None, None], cropped.flip(2), cropped)
+    return cropped.permute(0, 3, 1, 2)
+
+
+def _crop_rows(padded: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """Crops of `(batch, rows, columns, channels)`: a row of a crop is one run of memory.
+
+    The runs are a strided view whose elements overlap, so this way has no cheap gradient.
+    """
+    batch, rows, columns, channels = padded.shape
+    row = torch.arange(height, device=padded.device) + top[:, None]
+    image = torch.arange(batch, device=padded.device)[:, None]
+    starts = (image * rows + row) * columns + left[:, None]
+    runs = padded.as_strided(
+        (batch * rows * columns - width + 1, width * channels), (channels, 1)
+    ).index_select(0, starts.flatten())
+    return runs.view(batch, height, width, channels)
+
+
+def _crop_pixels(padded: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """The same crops by one gather of pixels, whose gradient is cheap."""
+    batch = torch.arange(len(padded), device=padded.device)[:, None, None]
+    row = (torch.arange(height, device=padded.device) + top[:, None])[:, :, None]
+    column = (torch.arange(width, device=padded.device) + left[:, None])[:, None, :]
+    return padded[batch, row, column]
