@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bequest.catalog import methods
+    from bequest.compression import compress
     from bequest.distillation import distill
     from bequest.nn.load import load_network as load
 
 __version__ = "0.1.0"
-__all__ = ["distill", "load", "methods"]
+__all__ = ["compress", "distill", "load", "methods"]
 
 _LAZY = {
+    "compress": ("bequest.compression", "compress"),
     "distill": ("bequest.distillation", "distill"),
     "load": ("bequest.nn.load", "load_network"),
     "methods": ("bequest.catalog", "methods"),

@@ -202,6 +202,73 @@ _BUILT_IN = (
         ),
         title="RealDataKD",
     ),
+    Entry(
+        id="kd3",
+        name="KD3",
+        family="unlabelled",
+        summary="A student from a teacher and unlabelled images of other origin, chosen anew in "
+        "each epoch, behind the teacher's own classifier.",
+        method="bequest.methods.unlabelled.kd3:KD3",
+        study="bequest.studies.unlabelled.kd3:study",
+        paper=Paper(
+            title="Distribution Shift Matters for Knowledge Distillation with Webly Collected "
+            "Images",
+            authors="Jialiang Tang, Shuo Chen, Gang Niu, Masashi Sugiyama, Chen Gong",
+            venue="ICCV",
+            year=2023,
+            arxiv="2307.11469",
+        ),
+    ),
+    Entry(
+        id="ssd-kd-segmentation",
+        name="SSD-KD, segmentation",
+        family="segmentation",
+        summary="A student that labels pixels from such a teacher alone, with a small, continually "
+        "renewed buffer of synthetic scenes, replayed by priority.",
+        method="bequest.methods.segmentation.ssd_kd_segmentation:SSDKDSegmentation",
+        study="bequest.studies.segmentation.ssd_kd_segmentation:study",
+        paper=Paper(
+            title="Small Scale Data-Free Knowledge Distillation",
+            authors="He Liu, Yikai Wang, Huaping Liu, Fuchun Sun, Anbang Yao",
+            venue="CVPR",
+            year=2024,
+            arxiv="2406.07876",
+        ),
+    ),
+    Entry(
+        id="dfbf",
+        name="DFBF",
+        family="compression",
+        summary="Your network with a pruned backbone, healed without data under its untouched "
+        "head.",
+        method="bequest.methods.compression.dfbf:DFBF",
+        study="bequest.studies.compression.dfbf:study",
+        paper=Paper(
+            title="Data-Free Backbone Fine-Tuning for Pruned Neural Networks",
+            authors="Adrian Holzbock, Achyut Hegde, Klaus Dietmayer, Vasileios Belagiannis",
+            venue="EUSIPCO",
+            year=2023,
+            arxiv="2306.12881",
+        ),
+        extras=("compress",),
+    ),
+    Entry(
+        id="gfkd",
+        name="GFKD",
+        family="graphs",
+        summary="A graph classifier from a graph classifier alone: fake graphs whose edges and "
+        "features are learnt from the teacher.",
+        method="bequest.methods.graphs.gfkd:GFKD",
+        study="bequest.studies.graphs.gfkd:study",
+        paper=Paper(
+            title="Graph-Free Knowledge Distillation for Graph Neural Networks",
+            authors="Xiang Deng, Zhongfei Zhang",
+            venue="IJCAI",
+            year=2021,
+            arxiv="2105.07519",
+        ),
+        extras=("graphs",),
+    ),
 )
 
 

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from bequest import catalog
 from bequest.errors import BequestError, InputError, unknown
 from bequest.methods.base import configure
+from bequest.methods.compression.parts.narrow import RECORD, narrow, read_record
 from bequest.nn.load import load_network
 from bequest.nn.normalize import Normalized
-from bequest.nn.weights import load_weights, save_weights
+from bequest.nn.shared_head import as_saved
+from bequest.nn.weights import load_weights, read_weights, save_weights
 
 Format = Literal["safetensors", "torch-export", "onnx"]
 SUFFIXES: dict[str, str] = {"safetensors": ".safetensors", "torch-export": ".pt2", "onnx": ".onnx"}
@@ -110,6 +112,10 @@ def load_student(folder: Path, *, normalized: bool = False) -> tuple[nn.Module, 
             in_channels=plan.image_size[0],
             image_size=plan.image_size,
         )
+    # A student may have got a part of its teacher: its weights say so.
+    network = as_saved(network, read_weights(weights), image_size=plan.image_size)
+    if (folder / RECORD).exists():  # of a pruned network: fewer channels than it is built with
+        narrow(network, read_record(folder / RECORD)["layers"])
     load_weights(network, weights)
     if normalized:
         network = Normalized(network, plan.mean, plan.std)

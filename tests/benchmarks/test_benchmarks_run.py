@@ -98,3 +98,11 @@ def test_peak_memory(load: Callable[[str], ModuleType]) -> None:
     sizes = {"teacher": "resnet8", "student": "resnet8", "buffer": 16, "batch": 16, "images": 8}
     result = load("peak_memory").distill(precision="fp32", **sizes)
     assert result["peak_bytes"] >= result["before_bytes"] > 0
+
+
+def test_kd3_selection(load: Callable[[str], ModuleType]) -> None:
+    result = load("kd3_selection").benchmark(
+        teacher="resnet8", student="resnet8", images=16, repeats=1
+    )
+    check(result["rows"])
+    check([result], key="ratio")

@@ -14,6 +14,7 @@ from bequest.cli.command import NO_DEFAULT, Command, is_main_process
 from bequest.cli.execution import NewExecution, conclude, running
 from bequest.cli.hyperparameters import given, with_options
 from bequest.cli.normalization import at_terminal, choose
+from bequest.data.catalog import DATA
 from bequest.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Distill(Command):
 
     Every hyper-parameter of the method is an option, listed below for --method.
 
-      In:   a trained network (teacher) and the name of another (student)
+      In:   a trained network (teacher) and the name of another (student); for kd3 also a pool of
+            unlabelled images
       Out:  a folder with model.safetensors, metrics.jsonl, config.yaml and report.html
 
     Without --evaluate, progress is agreement with the teacher on synthetic images that were held
@@ -47,6 +49,10 @@ class Distill(Command):
     The same with public weights, measured on real images:
       $ bequest distill --teacher resnet56 --pretrained --normalize own --student resnet20 \
           --image-size 3x32x32 --num-classes 10 --evaluate cifar10
+
+    With images that were collected elsewhere:
+      $ bequest distill --method kd3 --pool pictures --teacher resnet56 --pretrained \
+          --normalize own --student resnet20 --image-size 3x32x32 --num-classes 10
     """
 
     teacher: str
@@ -71,9 +77,12 @@ class Distill(Command):
     std: Annotated[tuple[float, ...], NO_DEFAULT] = ()
     """With --mean: what images are then divided by."""
     method: str = _DEFAULT
-    """A data-free method of `bequest list`."""
+    """A method of `bequest list` that needs a teacher and no data, or a pool."""
     evaluate: Annotated[str | None, NO_DEFAULT] = None
     """Data with test images, a name of `bequest data list` or folder:PATH."""
+    pool: Annotated[str | None, NO_DEFAULT] = None
+    """Unlabelled images for methods that learn from such, as kd3 does: a folder, a .tar archive, or
+    a name of `bequest data list`, of which the training images serve."""
     budget_steps: Annotated[int | None, NO_DEFAULT] = None
     """Stop after so many steps; learning rates follow."""
     budget_seconds: Annotated[float | None, NO_DEFAULT] = None
@@ -98,7 +107,7 @@ class Distill(Command):
 
     def job(self) -> DistillJob:
         """What is to be done; asks for the normalisation where it is not given."""
-        size = _image_size(self.image_size)
+        size = parsed_image_size(self.image_size)
         constants = choose(
             self.normalize,
             self.mean,
@@ -110,8 +119,8 @@ class Distill(Command):
         from bequest.run import Budget
 
         return DistillJob(
-            teacher=_absolute(self.teacher),
-            student=_absolute(self.student),
+            teacher=located(self.teacher),
+            student=located(self.student),
             image_size=size,
             num_classes=self.num_classes,
             mean=constants[0] if constants else None,
@@ -122,6 +131,7 @@ class Distill(Command):
             method=self.method,
             fields=given(getattr(self, "hyperparameters", None)),
             evaluate=self.evaluate,
+            pool=_pool(self.pool),
             seed=self.execution.seed,
             device=self.execution.device,
             precision=self.execution.precision,
@@ -152,7 +162,8 @@ class Distill(Command):
         return 0
 
 
-def _image_size(text: str) -> tuple[int, int, int]:
+def parsed_image_size(text: str) -> tuple[int, int, int]:
+    """Channels, height and width of a text such as 3x32x32."""
     parts = text.lower().split("x")
     if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
         raise InputError(
@@ -162,6 +173,12 @@ def _image_size(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _absolute(spec: str) -> str:
+def _pool(spec: str | None) -> str | None:
+    """A folder or archive is found again from any folder; names stay as they are."""
+    path = Path((spec or "").removeprefix("folder:")).expanduser()
+    return str(path.resolve()) if spec and spec not in DATA and path.exists() else spec
+
+
+def located(spec: str) -> str:
     """A file is found again from any folder; names stay as they are."""
     return str(Path(spec).resolve()) if spec.endswith(".pt2") else spec

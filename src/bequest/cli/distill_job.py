@@ -15,6 +15,7 @@ from torch import nn
 
 from bequest import catalog, data
 from bequest.data.catalog import NETWORKS
+from bequest.data.pool import Pool, load_pool
 from bequest.distillation import distill
 from bequest.errors import InputError
 from bequest.methods.base import configure
@@ -41,6 +42,7 @@ class DistillJob:
         method: Catalogue id.
         fields: Hyper-parameters of the method that differ from its defaults.
         evaluate: Name of the data whose test images give top-1, or None.
+        pool: What `bequest.data.pool.load_pool` takes, or None.
         seed: Decides every random draw, and the student's first weights.
         device: `auto`, `cpu`, `cuda`, ...
         precision: `auto`, `fp32` or `bf16`.
@@ -60,6 +62,7 @@ class DistillJob:
     method: str = "ssd-kd"
     fields: Mapping[str, Any] = field(default_factory=dict)
     evaluate: str | None = None
+    pool: str | None = None
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -92,6 +95,7 @@ class Prepared:
     student: nn.Module
     method: Any
     evaluate: data.ImageData | None
+    pool: Pool | None
 
 
 def prepare(job: DistillJob) -> Prepared:
@@ -102,6 +106,7 @@ def prepare(job: DistillJob) -> Prepared:
     """
     method = configure(catalog.find(job.method).load_method(), job.fields)
     evaluate = data.load(job.evaluate) if job.evaluate else None
+    pool = load_pool(job.pool, image_size=job.image_size) if job.pool else None
     teacher = load_teacher(job)
     if job.mean is None or job.std is None:
         mean, std = own_normalization(teacher, job)
@@ -116,7 +121,9 @@ def prepare(job: DistillJob) -> Prepared:
             image_size=job.image_size,
             weights=job.student_weights,
         )
-    return Prepared(job=job, teacher=teacher, student=student, method=method, evaluate=evaluate)
+    return Prepared(
+        job=job, teacher=teacher, student=student, method=method, evaluate=evaluate, pool=pool
+    )
 
 
 def carry_out(
@@ -140,6 +147,7 @@ def carry_out(
         std=job.std,
         method=prepared.method,
         evaluate=prepared.evaluate,
+        pool=prepared.pool,
         folder=folder,
         seed=job.seed,
         device=job.device,

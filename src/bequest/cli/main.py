@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("bequest.cli.run:RunStudy", "run a method on the data of its study"),
     "claim": ("bequest.cli.claim:CheckClaims", "does the paper's claim hold? runs over seeds"),
     "distill": ("bequest.cli.distill:Distill", "a smaller network from yours, without its data"),
+    "compress": ("bequest.cli.compress:Compress", "prune your network, heal it without its data"),
     "report": ("bequest.cli.report:WriteReport", "write the report of a run or claim again"),
     "resume": ("bequest.cli.resume:Resume", "go on with a run that was stopped"),
     "export": ("bequest.cli.export:ExportModel", "the network of a run as one file to use"),

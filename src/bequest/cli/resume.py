@@ -15,7 +15,7 @@ from bequest.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Resume(Execution, Command):
-    """Goes on with a run of `bequest run` or `bequest distill` that was stopped or killed.
+    """Goes on with a run of `bequest run`, `distill` or `compress` that was stopped or killed.
 
     It ends in the same network as a run that was never stopped. A run that was broken off before
     its first checkpoint begins again; one that is finished is left as it is.
@@ -28,7 +28,7 @@ class Resume(Execution, Command):
     """
 
     folder: Positional[Path]
-    """What `bequest run` or `distill` named as its folder."""
+    """What `bequest run`, `distill` or `compress` named as its folder."""
 
     def execute(self) -> int:
         """Goes on and says what came out."""
@@ -71,8 +71,18 @@ class Resume(Execution, Command):
                     trackers=self.trackers,
                     checkpoint_seconds=self.checkpoint_seconds,
                 )
+            case "compress":
+                from bequest.cli import compress_job
+
+                compress_job.carry_out(
+                    compress_job.prepare(compress_job.job_of_config(config)),
+                    self.folder,
+                    resume=True,
+                    trackers=self.trackers,
+                    checkpoint_seconds=self.checkpoint_seconds,
+                )
             case other:
                 raise InputError(
                     f"{self.folder} was written by '{other}', which cannot be resumed so: it must "
-                    "be a run of bequest run or bequest distill."
+                    "be a run of bequest run, distill or compress."
                 )

@@ -42,3 +42,33 @@ def info_nce(
     # A finite floor, so that the rows of padding stay finite too and give no NaN gradient.
     scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
     return F.cross_entropy(scores, targets, reduction="none") * valid
+
+
+def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
+    """Per-view `-log( exp(u v / T) / sum of exp(u w / T) over all other views w )`.
+
+    Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (SimCLR),
+    ICML 2020, eq. 1. Each view has its partner and `2 count - 2` negatives, of both kinds.
+
+    Args:
+        first: `(count, dim)`, of length 1.
+        second: `(count, dim)`; `second[i]` is the other view of `first[i]`.
+        temperature: T, above 0.
+
+    Returns:
+        `(2 count,)`, at least 0, in fp32: the first views, then the second.
+
+    Raises:
+        InputError: When the shapes do not fit or the temperature is not above 0.
+    """
+    if first.dim() != 2 or first.shape != second.shape or temperature <= 0:
+        raise InputError(
+            f"views {tuple(first.shape)} and {tuple(second.shape)}, temperature {temperature}: "
+            "two equal shapes (count, dim) and a temperature above 0 are needed."
+        )
+    views = torch.cat((first, second)).float()
+    scores = views @ views.T / temperature
+    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
+    scores = scores.masked_fill(itself, torch.finfo(scores.dtype).min)
+    partner = torch.arange(len(views), device=views.device).roll(len(first))
+    return F.cross_entropy(scores, partner, reduction="none")

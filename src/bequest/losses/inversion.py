@@ -39,12 +39,21 @@ def adversarial_loss(
     """`-mean KL(teacher || student)`: seek where the student is wrong.
 
     Args:
-        student_logits: `(batch, classes)`.
-        teacher_logits: `(batch, classes)`.
-        agreeing_only: Count only the samples on which both choose the same class, as CMI and
-            Fast do: what the student already gets wrong needs no harder copy.
+        student_logits: `(batch, classes)`, or of each pixel, `(batch, classes, height, width)`.
+        teacher_logits: Like `student_logits`.
+        agreeing_only: Count only the samples (pixels) on which both choose the same class, as CMI
+            and Fast do: what the student already gets wrong needs no harder copy.
     """
     divergence = kl_divergence(student_logits, teacher_logits)
     if agreeing_only:
         divergence = divergence * (student_logits.argmax(1) == teacher_logits.argmax(1))
     return -divergence.mean()
+
+
+def assignment_entropy(logits: Tensor) -> Tensor:
+    """Entropy of each row's softmax, `(rows,)`, in nats: 0 where a row has chosen one column.
+
+    Finite, and with a finite gradient, for probabilities that underflow to 0.
+    """
+    log_probability = F.log_softmax(logits.float(), dim=1)
+    return -(log_probability.exp() * log_probability).sum(1)

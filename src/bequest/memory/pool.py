@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ _HELD_BACK_CAPACITY = 512
 
 
 class ImagePool:
-    """A bank of uint8 images and the teacher's logits on them.
+    """A bank of uint8 images and the teacher's logits on them, or what else it says of them.
 
     Every sixteenth image never reaches the student: these show, without any real data, how well
     the student agrees with the teacher on images it was not trained on.
@@ -30,21 +31,27 @@ class ImagePool:
     def __len__(self) -> int:
         return len(self.training)
 
-    def add(self, pixels: Tensor, logits: Tensor) -> Tensor:
-        """Takes uint8 images `(batch, channels, height, width)` and logits `(batch, classes)`.
+    def add(self, pixels: Tensor, answers: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """Takes uint8 images `(batch, channels, height, width)` and the teacher's answers.
+
+        Args:
+            pixels: The images.
+            answers: Logits `(batch, classes)`; or tensors `(batch, ...)` by name, for networks
+                whose logits are too large to keep.
 
         Returns:
             The places written in the training part.
         """
         # Slices and an index made without a look at the device: nothing waits for it.
+        samples = {"logits": answers} if isinstance(answers, Tensor) else answers
+        samples = {"images": pixels, **samples}
         first = _HELD_BACK_EVERY - 1
         if len(pixels) > first:
-            self.held_back.add(
-                images=pixels[first::_HELD_BACK_EVERY], logits=logits[first::_HELD_BACK_EVERY]
-            )
+            every = {name: column[first::_HELD_BACK_EVERY] for name, column in samples.items()}
+            self.held_back.add(**every)
         kept = [i for i in range(len(pixels)) if i % _HELD_BACK_EVERY != first]
         chosen = torch.tensor(kept, device=pixels.device)
-        return self.training.add(images=pixels[chosen], logits=logits[chosen])
+        return self.training.add(**{name: column[chosen] for name, column in samples.items()})
 
     def uniform(self, count: int, rng: torch.Generator) -> Tensor:
         """`count` places of the training part, drawn uniformly with replacement."""

@@ -117,21 +117,28 @@ class FeatureTap:
 
 
 def check_network(
-    network: nn.Module, *, image_size: tuple[int, int, int], num_classes: int, name: str
+    network: nn.Module,
+    *,
+    image_size: tuple[int, int, int],
+    num_classes: int,
+    name: str,
+    dense: bool = False,
 ) -> None:
     """Runs two images in [0, 1] through a network, to find out early what would go wrong late.
 
     Leaves nothing behind: training flags, buffers and random states are as before.
 
     Args:
-        network: any classifier, on any device.
+        network: any classifier, of images or of pixels, on any device.
         image_size: channels, height and width of its images.
         num_classes: how many logits it should give.
         name: what to call the network in messages, such as ``teacher``.
+        dense: whether it should give logits for each pixel.
 
     Raises:
         InputError: for NaN or infinite weights (named), a network that refuses such images, an
-            output that is not ``(2, num_classes)`` or not finite.
+            output that is not ``(2, num_classes)``, or ``(2, num_classes, height, width)`` where
+            ``dense``, or that is not finite.
     """
     size = "x".join(str(length) for length in image_size)
     if len(image_size) != 3 or min(image_size) < 1:
@@ -157,7 +164,13 @@ def check_network(
             f"The {name} must give one tensor of logits, not a {type(output).__name__}: "
             "wrap it in a module that returns the logits."
         )
-    if tuple(output.shape) != (2, num_classes):
+    if dense and tuple(output.shape) != (2, num_classes, *image_size[1:]):
+        raise InputError(
+            f"For two images of {size} the {name} gives a tensor of shape {tuple(output.shape)}, "
+            f"not {(2, num_classes, *image_size[1:])}, logits for each pixel: check the number of "
+            "classes, and wrap a network with a smaller output in one that enlarges it."
+        )
+    if not dense and tuple(output.shape) != (2, num_classes):
         raise InputError(
             f"For two images the {name} gives a tensor of shape {tuple(output.shape)}, not "
             f"(2, {num_classes}): check the number of classes and that it returns logits."

@@ -28,3 +28,20 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def statistics_untouched(network: nn.Module) -> Iterator[None]:
+    """Inside, BatchNorm layers in training mode leave their running means and variances alone.
+
+    They still normalise by the batch's own statistics. A momentum of 0 moves nothing.
+    """
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta):
+            layer.momentum = momentum

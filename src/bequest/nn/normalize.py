@@ -69,6 +69,10 @@ class Normalized(nn.Module):
             )
         return self.network((images - self.mean) / self.std)
 
+    def constants(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation, to put around another network."""
+        return self.mean.flatten().tolist(), self.std.flatten().tolist()
+
     def extra_repr(self) -> str:
         """The constants, as they were given."""
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"

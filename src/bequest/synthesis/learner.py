@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bequest.losses.distillation import kl_divergence
+from bequest.errors import InputError
+from bequest.losses.distillation import kl_divergence, per_sample
 from bequest.memory.replay import to_floats
 from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
@@ -35,6 +36,8 @@ class LearnerSettings:
 
 class Learner:
     """SGD on `T^2 KL(teacher || student)`, cosine learning rate over the run, augmentation.
+
+    Of networks that answer for each pixel, a sample's divergence is the mean over its pixels.
 
     Args:
         teacher: On the run's device, in eval mode; takes images in [0, 1].
@@ -63,14 +66,23 @@ class Learner:
         Args:
             images: `(batch, channels, height, width)`, uint8 or in [0, 1]; the same in all
                 processes, each of which trains on its share.
-            logits: The teacher's on these images `(batch, classes)`, where they are stored; used
-                only where augmentation leaves them right, or where the settings say so.
+            logits: The teacher's on these images `(batch, classes)`, or of each pixel, `(batch,
+                classes, height, width)`, where they are stored; used only where augmentation
+                leaves them right, or where the settings say so.
             weight: Per-sample weight of the loss `(batch,)`; None weighs all alike.
 
         Returns:
             `KL(teacher || student)` at temperature 1 of each sample, before the update, `(batch,)`.
+
+        Raises:
+            InputError: Where settings ask for stored answers to pixels that augmentation moves.
         """
         run, s = self.run, self.settings
+        if logits is not None and logits.dim() > 2 and self._augments and self._reuses:
+            raise InputError(
+                "the teacher's answers belong to pixels, which crops and flips move: set "
+                "reuse_teacher_logits to False, or crop_padding to 0 and flip to False."
+            )
         if self._augments:
             images = random_crop_flip(images, run.rng, padding=s.crop_padding, flip=s.flip)
         images = run.share(images)
@@ -82,7 +94,7 @@ class Learner:
                 with torch.no_grad():
                     logits = self.teacher(images)
             answer = self.student(images)
-        divergence = kl_divergence(answer, logits, temperature=s.temperature)
+        divergence = per_sample(kl_divergence(answer, logits, temperature=s.temperature))
         loss = (divergence if weight is None else run.share(weight) * divergence).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = s.learning_rate * cosine(run.fraction)
@@ -91,7 +103,7 @@ class Learner:
         run.reduce(self.student)
         self.optimizer.step()
         run.log(loss=loss)
-        return run.gather(kl_divergence(answer.detach(), logits))
+        return run.gather(per_sample(kl_divergence(answer.detach(), logits)))
 
     def state_dict(self) -> dict[str, Any]:
         """Student and optimizer, for a checkpoint."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bequest.losses.inversion import adversarial_loss
 from bequest.nn.modes import frozen
@@ -22,6 +21,7 @@ from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
 from bequest.synthesis.generators import ImageGenerator
 from bequest.synthesis.statistics import BatchNormStatistics
+from bequest.synthesis.targets import ClassTargets, Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,8 @@ class MetaInversion:
         num_classes: Classes of both networks.
         settings: Weights and steps.
         run: Randomness, precision, processes.
+        targets: What the teacher should see in the images; None draws a class an image, for
+            networks that give one answer an image.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class MetaInversion:
         num_classes: int,
         settings: InversionSettings,
         run: Run,
+        targets: Targets | None = None,
     ) -> None:
         self.teacher, self.student, self.generator = teacher, student, generator
-        self.num_classes, self.settings, self.run = num_classes, settings, run
+        self.settings, self.run = settings, run
+        self.targets = targets or ClassTargets(num_classes)
         self.statistics = BatchNormStatistics(teacher, momentum=settings.bn_momentum)
         self.optimizer = torch.optim.Adam(
             generator.parameters(), lr=settings.lr_generator * settings.steps, betas=(0.5, 0.999)
@@ -96,8 +100,7 @@ class MetaInversion:
         s, run, device = self.settings, self.run, self.run.device
         latent = torch.randn(count, self.generator.latent_dim, generator=self.rng, device=device)
         latent = run.share(latent).clone().requires_grad_()
-        targets = torch.randint(self.num_classes, (count,), generator=self.rng, device=device)
-        targets = run.share(targets)
+        targets = run.share(self.targets.draw(count, self.rng))
         fast = copy.deepcopy(self.generator)
         groups: list[dict[str, Any]] = [
             {"params": list(fast.parameters())},
@@ -114,7 +117,7 @@ class MetaInversion:
                     seen = random_crop_flip(images, self.rng, padding=s.crop_padding, flip=s.flip)
                     teacher_logits = self.teacher(seen).float()
                     terms["bn"] = self.statistics.loss()
-                    task = F.cross_entropy(teacher_logits, targets, reduction="none")
+                    task = self.targets.loss(teacher_logits, targets)
                     if modulate is not None:
                         task = modulate(teacher_logits.detach()) * task
                     terms["task"] = task.mean()

@@ -1,0 +1,1 @@
+"""What methods of compression are made of; each part is usable alone."""

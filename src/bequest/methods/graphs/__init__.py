@@ -1,0 +1,1 @@
+"""Distillation of networks that classify graphs."""

@@ -1,0 +1,1 @@
+"""Methods that learn from a teacher and images without labels, collected elsewhere."""

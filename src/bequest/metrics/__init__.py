@@ -1,0 +1,1 @@
+"""Figures of merit that the libraries lack, or have only off the device."""

@@ -1,0 +1,1 @@
+"""Studies of methods that learn from images without labels, collected elsewhere."""
