@@ -15,8 +15,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "default": {
         "batch_size": 64,
         "learning_rate": 0.3,
+        "lr_generator": 5e-4,
+        "temperature": 4.0,
         "latent_dim": 100,
-        "generator_width": 16,
+        "generator_width": 8,
     },
     "smoke": {
         "batch_size": 32,
