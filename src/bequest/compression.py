@@ -1,4 +1,4 @@
-"""The second job: a trained network in, a smaller one out, healed without the data it learnt from."""
+"""The second job: a trained network in, a smaller one out, healed without its data."""
 
 from __future__ import annotations
 
@@ -95,6 +95,8 @@ def compress(
             f"the data to evaluate on has images {evaluate.image_size} and "
             f"{evaluate.num_classes} classes, not {tuple(image_size)} and {num_classes}."
         )
+    given = {"image_size": tuple(image_size), "backbone": backbone, "real_images": real_images}
+    instance.check(Normalized(network, mean, std), **given)
     with Run(
         folder,
         seed=seed,
@@ -119,21 +121,23 @@ def compress(
             monitor = top1_monitor(evaluate, run)
         result = instance.fit(
             Normalized(network, mean, std),
-            image_size=tuple(image_size),
             num_classes=num_classes,
-            backbone=backbone,
-            real_images=real_images,
             run=run,
             monitor=monitor,
+            **given,
         )
         result.model = result.model.unwrapped.eval()
         run.save_model(result.model)
         if run.is_main and run.folder is not None:
             if architecture is not None:
                 path = run.folder / RECORD
-                known = {"network": architecture, "num_classes": num_classes}
-                size = list(image_size)
-                write_record(path, read_record(path)["layers"], **known, image_size=size)
+                write_record(
+                    path,
+                    read_record(path)["layers"],
+                    network=architecture,
+                    num_classes=num_classes,
+                    image_size=list(image_size),
+                )
             write_result(result)
     return result.model, result
 

@@ -106,3 +106,15 @@ def test_kd3_selection(load: Callable[[str], ModuleType]) -> None:
     )
     check(result["rows"])
     check([result], key="ratio")
+
+
+def test_healing(load: Callable[[str], ModuleType]) -> None:
+    pytest.importorskip("torch_pruning", reason="torch-pruning is in bequest[compress]")
+    module = load("healing")
+    method = module.DFBF(batches=1, synthesis_batch=4, batch_size=4, inversion_steps=3, epochs=2)
+    method = module.change(method, rule="uniform", min_channels=2)
+    device = torch.device("cpu")
+    result = module.benchmark(device, "resnet8", method, repeats=1, training_batch=4)
+    check(result["rows"])
+    assert [row["count"] for row in result["rows"]] == [64_000, 3, 1, 2]
+    assert 0 < result["share"] < 0.1

@@ -155,6 +155,7 @@ def test_what_cannot_be_done_is_one_message(
     assert answer.err.count("Error: ") == 1
     assert message in answer.err
     assert "Traceback" not in answer.err
+    assert not Path("here").exists()
 
 
 def test_a_network_without_batch_norm_is_told_what_to_do(

@@ -34,7 +34,7 @@ _SAID = ("sparsity", "images")
 
 @dataclass(frozen=True, kw_only=True)
 class Compress(Command):
-    """Prunes your network's backbone and heals it, without the data that the network learnt from.
+    r"""Prunes your network's backbone and heals it, without the data that it learnt from.
 
     Whole filters leave, inside blocks only, so that what follows the backbone fits as it is. Then
     the smaller backbone learns to give what the whole one gives, block by block, on images that
@@ -54,7 +54,7 @@ class Compress(Command):
     bequest[vision]); module.path:callable of your code.
 
     Example:
-      $ bequest compress --prune 0.5 --heal data-free resnet56 --weights network.safetensors \\
+      $ bequest compress --prune 0.5 --heal data-free resnet56 --weights network.safetensors \
           --image-size 3x32x32 --num-classes 10 --normalize cifar10
     """
 

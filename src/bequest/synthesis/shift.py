@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -45,7 +47,8 @@ def report_shift(teacher: nn.Module, images: Tensor, run: Run) -> dict[str, floa
             with torch.no_grad(), BatchNormStatistics(teacher) as statistics:
                 teacher(to_floats(_evenly(images, _ONE_BATCH)).to(run.device))
                 total = statistics.divergence()
-            channels = sum(layer.running_mean.numel() for layer in layers.values())  # type: ignore[operator, union-attr]
+            means: list[Any] = [layer.running_mean for layer in layers.values()]
+            channels = sum(len(mean) for mean in means)
             figures["statistics_shift"] = total.item() / channels
     bins, edges = torch.histogram(confidence.cpu(), bins=20, range=(0.0, 1.0))
     run.table("pool_confidence", {"from": edges[:-1].tolist(), "count": bins.tolist()})

@@ -42,7 +42,7 @@ from bequest.methods.compression.parts import cost
 from bequest.methods.compression.parts.host import Host, in_unit, summary
 from bequest.methods.compression.parts.narrow import RECORD, write_record
 from bequest.methods.compression.parts.pixels import PixelBatches
-from bequest.methods.compression.parts.pruning import prune_backbone
+from bequest.methods.compression.parts.pruning import PruningReport, prune_backbone
 from bequest.methods.compression.parts.reference import Reference
 from bequest.methods.compression.parts.supervision import intermediate_loss, ramp_weights
 from bequest.methods.compression.parts.taps import Layout, Taps, layout
@@ -158,19 +158,9 @@ class DFBF:
                 are missing, too few or of another size.
         """
         host = Host(run.place(teacher), backbone)
-        self._check(host, image_size, real_images)
-        example = torch.rand(2, *image_size, generator=torch.Generator().manual_seed(0))
-        example = host.normalized(example.to(run.device))
-        plan = layout(host.part, example, taps=self.taps)
-        pruned, report = prune_backbone(
-            host.part,
-            example,
-            plan,
-            sparsity=self.sparsity,
-            criterion=self.criterion,
-            rule=self.rule,
-            min_channels=self.min_channels,
-        )
+        self._require_images(host, image_size, real_images)
+        plan, pruned, report = self.prune(host, image_size)
+        example = _example(host, image_size)
         student = Host(host.with_part(pruned), backbone)
         if run.folder is not None and run.is_main:
             write_record(run.folder / RECORD, host.named(report.layers))
@@ -196,6 +186,36 @@ class DFBF:
         run.table("latency", {f"milliseconds_{when}": [ms] for when, ms in times.items()})
         run.picture("healed_on", in_unit(bank[:64]).clamp(0, 1))
         return run.result(student.network, figures)
+
+    def check(
+        self,
+        teacher: nn.Module,
+        *,
+        image_size: tuple[int, int, int],
+        backbone: str = "",
+        real_images: Tensor | None = None,
+    ) -> None:
+        """Refuses what `fit` would refuse, before a run is begun; see there."""
+        host = Host(teacher, backbone)
+        self._require_images(host, image_size, real_images)
+        self.prune(host, image_size)
+
+    def prune(
+        self, host: Host, image_size: tuple[int, int, int]
+    ) -> tuple[Layout, nn.Module, PruningReport]:
+        """What is watched of the host's backbone, a pruned copy of it, and what left."""
+        example = _example(host, image_size)
+        plan = layout(host.part, example, taps=self.taps)
+        pruned, report = prune_backbone(
+            host.part,
+            example,
+            plan,
+            sparsity=self.sparsity,
+            criterion=self.criterion,
+            rule=self.rule,
+            min_channels=self.min_channels,
+        )
+        return plan, pruned, report
 
     def synthesise(
         self, host: Host, bank: Tensor, *, run: Run, num_classes: int | None = None
@@ -299,7 +319,7 @@ class DFBF:
         optimizer.zero_grad(set_to_none=True)
         student.network.eval()
 
-    def _check(
+    def _require_images(
         self, host: Host, image_size: tuple[int, int, int], real_images: Tensor | None
     ) -> None:
         if self.images == "inverted" and self.bn_weight and self.epochs:
@@ -339,6 +359,13 @@ class DFBF:
         mean, std = (v.view(1, -1, 1, 1).to(run.device) for v in normalization(host.network))
         noise = (noise * std + mean).contiguous(memory_format=torch.channels_last)
         return noise if self.images == "noise" else to_bytes(noise)
+
+
+def _example(host: Host, image_size: tuple[int, int, int]) -> Tensor:
+    """Two images as the backbone takes them; always the same."""
+    images = torch.rand(2, *image_size, generator=torch.Generator().manual_seed(0))
+    parameter = next(host.part.parameters(), images)
+    return host.normalized(images.to(parameter.device))
 
 
 def _costs(host: Host, student: Host, example: Tensor) -> dict[str, float]:
