@@ -286,7 +286,7 @@ def test_a_backbone_without_batch_norm_is_refused_unless_its_statistics_are_not_
     with pytest.raises(InputError, match="no BatchNorm layer"):
         fit(tiny(), plain())
     for fallback in (change(tiny(), bn_weight=0.0), change(tiny(), images="noise")):
-        every_second = change(fallback, taps=("1", "5"))
+        every_second = change(fallback, taps="1,5")
         assert fit(every_second, plain()).metrics["removed_parameters"] > 0
 
 

@@ -104,8 +104,9 @@ class DFBF:
     """How: the mean over a map's elements; Huber and SmoothL1 with a knee at 0.06."""
     ramp: NonNegative = 0.0
     """k of the weights 1 + k i / N of the taps (detection: 1 to 3, pose: 6)."""
-    taps: tuple[str, ...] = ()
-    """Names of the backbone's modules to compare; without them its blocks are found."""
+    taps: str = ""
+    """Names of the backbone's modules to compare, with commas between them; without them its blocks
+    are found."""
     epochs: NonNegativeInt = 200
     """Passes over the images; 0 leaves the backbone as pruning made it."""
     batch_size: Count = 256
@@ -205,7 +206,7 @@ class DFBF:
     ) -> tuple[Layout, nn.Module, PruningReport]:
         """What is watched of the host's backbone, a pruned copy of it, and what left."""
         example = _example(host, image_size)
-        plan = layout(host.part, example, taps=self.taps)
+        plan = layout(host.part, example, taps=tuple(filter(None, self.taps.split(","))))
         pruned, report = prune_backbone(
             host.part,
             example,

@@ -268,7 +268,8 @@ class Lesson:
         run, m = self.run, self.method
         taught, learnt = [], []
         self.model.eval()
-        for batch in images.split(500):
+        # Maps of 128 images stay near the processor, which is worth a third of the time there.
+        for batch in images.split(128 if images.device.type == "cpu" else 1000):
             views = self.view(batch, run.stream("selection"))
             with run.autocast():
                 taught.append(self.teacher(views).float())
