@@ -269,6 +269,88 @@ _BUILT_IN = (
         ),
         extras=("graphs",),
     ),
+    Entry(
+        id="ote",
+        name="GC-OTE",
+        family="graphs",
+        summary="Missing facts of a knowledge graph by orthogonal transforms of entities, with "
+        "what their neighbours say of them.",
+        method="bequest.methods.graphs.ote:OTE",
+        study="bequest.studies.graphs.ote:study",
+        paper=Paper(
+            title="Orthogonal Relation Transforms with Graph Context Modeling for Knowledge Graph "
+            "Embedding",
+            authors="Yun Tang, Jing Huang, Guangtao Wang, Xiaodong He, Bowen Zhou",
+            venue="ACL",
+            year=2020,
+            arxiv="1911.04910",
+        ),
+    ),
+    Entry(
+        id="convex-ridge",
+        name="Convex ridge",
+        family="reconstruction",
+        summary="Images from noisy, MRI or CT measurements by a convex regularizer that is learnt "
+        "from clean images, with guarantees.",
+        method="bequest.methods.reconstruction.convex_ridge:ConvexRidge",
+        study="bequest.studies.reconstruction.convex_ridge:study",
+        paper=Paper(
+            title="A Neural-Network-Based Convex Regularizer for Inverse Problems",
+            authors="Alexis Goujon, Sebastian Neumayer, Pakshal Bohra, Stanislas Ducotterd, "
+            "Michael Unser",
+            venue="IEEE Transactions on Computational Imaging",
+            year=2023,
+            arxiv="2211.12461",
+        ),
+    ),
+    Entry(
+        id="comirec",
+        name="ComiRec",
+        family="recommendation",
+        summary="Items for people from what they did: several vectors a user, and one knob between "
+        "accuracy and variety.",
+        method="bequest.methods.recommendation.comirec:ComiRec",
+        study="bequest.studies.recommendation.comirec:study",
+        paper=Paper(
+            title="Controllable Multi-Interest Framework for Recommendation",
+            authors="Yukuo Cen, Jianwei Zhang, Xu Zou, Chang Zhou, Hongxia Yang, Jie Tang",
+            venue="KDD",
+            year=2020,
+            arxiv="2005.09347",
+        ),
+    ),
+    Entry(
+        id="robust-mdp",
+        name="Robust Q-learning",
+        family="decision",
+        summary="A policy that holds up when the dynamics are worse than those it was learnt from, "
+        "with two numbers a state and action and no model.",
+        method="bequest.methods.decision.robust_mdp:RobustMDP",
+        study="bequest.studies.decision.robust_mdp:study",
+        paper=Paper(
+            title="Robust Markov Decision Processes without Model Estimation",
+            authors="Wenhao Yang, Han Wang, Tadashi Kozuno, Scott M. Jordan, Zhihua Zhang",
+            venue="arXiv",
+            year=2023,
+            arxiv="2302.01248",
+        ),
+    ),
+    Entry(
+        id="glan-lap",
+        name="GLAN",
+        family="matching",
+        summary="A solver of assignment problems as a layer: cost matrices of any sizes in, soft "
+        "or hard one-to-one assignments out.",
+        method="bequest.methods.matching.glan_lap:GLANLAP",
+        study="bequest.studies.matching.glan_lap:study",
+        paper=Paper(
+            title="GLAN: A Graph-based Linear Assignment Network",
+            authors="He Liu, Tao Wang, Congyan Lang, Songhe Feng, Yi Jin, Yidong Li",
+            venue="Pattern Recognition",
+            year=2024,
+            arxiv="2201.02057",
+        ),
+    ),
 )
 
 

@@ -72,9 +72,9 @@ def run_claims(
         StoppedError: After Ctrl-C; what was done is kept.
     """
     study = catalog.find(study_id).load_study()
-    chosen = chosen_claims(study, claims)
-    settings = settings_of(seeds, size, threads, device, precision)
     study.arm(None, size)  # refuses an unknown size before anything else
+    chosen = chosen_claims(study, claims, size)
+    settings = settings_of(seeds, size, threads, device, precision)
     needed = {name for claim in chosen for name in (claim.better, claim.than)}
     names = dict.fromkeys([*study.arms(size), *sorted(needed)])
     arms = [find_arm(study, name, size) for name in names if name in needed]

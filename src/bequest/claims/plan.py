@@ -40,11 +40,11 @@ class Settings:
     precision: str
 
 
-def chosen_claims(study: Study, ids: Sequence[str] | None) -> list[Claim]:
-    """The study's claims of these ids, in the study's order; all of them for None.
+def chosen_claims(study: Study, ids: Sequence[str] | None, size: str) -> list[Claim]:
+    """The study's claims of these ids, in the study's order; for None all that are about `size`.
 
     Raises:
-        InputError: For an unknown id, or when the study makes no claims.
+        InputError: For an unknown id, one that is about other sizes, or when there is no claim.
     """
     known = {claim.id: claim for claim in study.claims}
     if not known:
@@ -52,7 +52,13 @@ def chosen_claims(study: Study, ids: Sequence[str] | None) -> list[Claim]:
     for id in known if ids is None else ids:
         if id not in known:
             raise unknown(f"claim of study {study.id}", id, known)
-    return [claim for claim in study.claims if ids is None or claim.id in ids]
+        if ids is not None and not known[id].is_about(size):
+            sizes = ", ".join(known[id].sizes)
+            raise InputError(f"the claim {id} is about the size {sizes}, not {size}.")
+    chosen = [c for c in study.claims if c.is_about(size) and (ids is None or c.id in ids)]
+    if not chosen:
+        raise InputError(f"no claim of the study {study.id} is about the size {size}.")
+    return chosen
 
 
 def settings_of(seeds: int, size: str, threads: int, device: str, precision: str) -> Settings:

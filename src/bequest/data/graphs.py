@@ -6,7 +6,6 @@ GraphData('digit-graphs', 1347 + 450 graphs, 8 features a node, 10 classes)
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bequest.data import embedded
+from bequest.data.archives import unpacked
 from bequest.data.cache import cache_folder
 from bequest.data.download import download
 from bequest.data.graph_catalog import COLLECTED, GRAPHS, GraphEntry
@@ -122,7 +122,7 @@ def _load(name: str, folder: Path) -> GraphData:
 def _read(entry: GraphEntry, folder: Path) -> tuple[Graphs, Tensor]:
     collected, own = folder / COLLECTED, folder / entry.name
     if collected.is_file():
-        content = _unpacked(collected, {f"{entry.prefix}/{file.name}" for file in entry.files})
+        content = unpacked(collected, {f"{entry.prefix}/{file.name}" for file in entry.files})
         return read_tu(
             lambda name: content[f"{entry.prefix}/{name}"],
             entry.prefix,
@@ -140,23 +140,6 @@ def _read(entry: GraphEntry, folder: Path) -> tuple[Graphs, Tensor]:
     return read_tu(
         lambda name: (own / name).read_bytes(), entry.prefix, feature_type=entry.feature_type
     )
-
-
-def _unpacked(archive: Path, names: set[str]) -> dict[str, bytes]:
-    """The files of those names, in memory: nothing is written, wherever a name may point to."""
-    content = {}
-    try:
-        with tarfile.open(archive) as packed:
-            for member in packed:
-                stream = packed.extractfile(member) if member.name in names else None
-                if stream is not None:
-                    content[member.name] = stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(f"'{archive}' cannot be read as an archive ({error}).") from error
-    missing = sorted(names - set(content))
-    if missing:
-        raise InputError(f"'{archive}' lacks {', '.join(missing)}.")
-    return content
 
 
 def _digits() -> tuple[Graphs, Tensor]:

@@ -22,7 +22,7 @@ _DESCRIBED = (
     *("name", "kind", "summary", "image_size", "train", "test", "class_names"),
     *("mean", "std", "mirrored", "licence", "source"),
 )
-_IMPORTED_AS = {"scikit-learn": "sklearn"}
+_IMPORTED_AS = {"scikit-learn": "sklearn", "scikit-image": "skimage"}
 _DEBIAN = Path("/usr/share/datasets")
 
 

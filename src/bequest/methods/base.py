@@ -23,6 +23,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 """A number in [0, 1]."""
+Discount = Annotated[float, Field(gt=0, lt=1)]
+"""A number above 0 and below 1."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -59,6 +61,7 @@ def change(instance: T, **values: Any) -> T:
 
 __all__ = [
     "Count",
+    "Discount",
     "Fraction",
     "NonNegative",
     "NonNegativeInt",

@@ -105,7 +105,10 @@ def _claims(study: Any, reports: Sequence[Report]) -> str:
     if not study.claims:
         return text + "None: it is a control.\n"
     rows = [
-        (c.sentence, f"`{c.better}`", f"`{c.than}`", f"{c.metric} {c.by:+g}", c.source or "ours")
+        (
+            c.sentence + (f" (at size {', '.join(c.sizes)})" if c.sizes else ""),
+            *(f"`{c.better}`", f"`{c.than}`", f"{c.metric} {c.by:+g}", c.source or "ours"),
+        )
         for c in study.claims
     ]
     text += table(("Claim", "Arm", "Beats", "By at least", "Source"), rows) + "\n"

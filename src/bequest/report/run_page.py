@@ -20,7 +20,10 @@ from bequest.report.rendering import duration, memory, number, operations, rende
 from bequest.report.repeat import repeat_run
 from bequest.report.run_folder import RunFolder, Series, nested, read_run
 
-_PERCENTAGES = ("mean_iou", "accuracy", "agreement")
+_PERCENTAGES = (
+    *("mean_iou", "accuracy", "agreement", "mrr", "hits_at_10"),
+    *("recall_50", "ndcg_50", "hit_rate_50", "diversity_50"),
+)
 _SHARES = ("class_entropy", "confidence")
 _HINTS = {
     "effective_size": "of the draws, in samples",

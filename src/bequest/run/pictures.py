@@ -1,13 +1,18 @@
-"""Images as a grid in a PNG file."""
+"""Images as a grid in a PNG file; drawings as images."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def save_grid(images: Tensor, path: Path, *, limit: int = 64) -> None:
@@ -28,3 +33,13 @@ def save_grid(images: Tensor, path: Path, *, limit: int = 64) -> None:
     picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(
         path
     )
+
+
+def drawn(figure: Figure) -> Tensor:
+    """A matplotlib figure as an image `(1, 3, height, width)` in [0, 1], for `run.picture`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())[..., :3]
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255

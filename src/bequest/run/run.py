@@ -101,6 +101,7 @@ class Run:
         self._resume = resume
         self._loaded: dict[str, Any] | None = None
         self._done: list[str] = []
+        self._ended = False
         self._stop_request = StopRequest()
         self._stack = ExitStack()
         self._lock: IO[str] | None = None
@@ -240,6 +241,7 @@ class Run:
         if name in self._done and not self._is_loaded(name):
             return
         start = self._restore(name, state)
+        self._ended = name in self._done  # the checkpoint is of its end, early or not
         limit = self.budget.limit(total)
         # Capped: with a budget of time or FLOPs the run may end long before its last step.
         log_every = log_every or min(max(1, limit // 400), 50)
@@ -249,7 +251,7 @@ class Run:
         step = start
         try:
             with self._stop_request.listen() if self.folder else nullcontext():
-                while step < limit and not self.budget.exhausted(self.meter):
+                while step < limit and not self._ended and not self.budget.exhausted(self.meter):
                     self.step = step
                     self._last_fraction = self.fraction if step else -1.0
                     self.fraction = self.budget.fraction(step, limit, self.meter)
@@ -260,6 +262,8 @@ class Run:
                         with self.meter.counted(name):
                             yield step
                     step += 1
+                    if self._ended:
+                        continue  # out of the loop: its end writes the checkpoint
                     if step % log_every == 0:
                         self._flush(name, step)
                     if bar.enabled:
@@ -271,12 +275,21 @@ class Run:
                         saved = time.monotonic()
             self.step = step
             self.fraction = 1.0
+            self._ended = False
             if name not in self._done:
                 self._done.append(name)
                 self._save(name, step, state)
         finally:
             self.meter._switch(outer)
             bar.close(step)
+
+    def end_phase(self) -> None:
+        """Makes the step at hand the last one of its loop: early stopping, convergence.
+
+        Unlike `break`, the loop ends in order: figures are written, and a run that is resumed
+        later does not begin the phase again.
+        """
+        self._ended = True
 
     def due(self, times: int) -> bool:
         """True at the first step, and whenever another `1 / times` of the run has passed."""

@@ -22,6 +22,8 @@ class Claim:
         metric: Key of `Result.metrics`; larger is better.
         by: Smallest difference that counts, in the metric's unit; negative for "no worse than".
         source: Where the claim comes from.
+        sizes: Those of the study at which it is measured, for a claim about certain data; empty
+            for all.
     """
 
     id: str
@@ -31,6 +33,11 @@ class Claim:
     metric: str = "accuracy"
     by: float = 0.0
     source: str = ""
+    sizes: tuple[str, ...] = ()
+
+    def is_about(self, size: str) -> bool:
+        """Whether it is measured at that size."""
+        return not self.sizes or size in self.sizes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Methods that decide: policies for environments that are known only by samples."""

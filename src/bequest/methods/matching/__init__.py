@@ -1,0 +1,1 @@
+"""Learnable one-to-one assignment."""

@@ -1,0 +1,1 @@
+"""Methods that recover images from measurements."""

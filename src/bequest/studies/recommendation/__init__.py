@@ -1,0 +1,1 @@
+"""Recommendation: sequences of real events, users held back, and claims."""

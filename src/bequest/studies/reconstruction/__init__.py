@@ -1,0 +1,1 @@
+"""Studies of images recovered from measurements."""

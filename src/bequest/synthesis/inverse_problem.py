@@ -1,0 +1,170 @@
+"""Images from measurements: the problem, and what every method of recovering them offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bequest.errors import InputError
+from bequest.metrics.images import psnr
+from bequest.ops.accelerated_gradient import Convergence
+from bequest.ops.linear_maps import LinearMap
+from bequest.ops.search import coarse_to_fine
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InverseProblem:
+    """Measurements of images that are known: on these a method chooses its strength.
+
+    Attributes:
+        name: What the strengths that were found are kept under.
+        operator: How images are measured.
+        measurements: `operator.forward(truth)` and noise.
+        truth: `(count, 1, height, width)`, about in [0, 1].
+
+    Raises:
+        InputError: When shapes do not fit or something is not finite.
+    """
+
+    name: str
+    operator: LinearMap
+    measurements: Tensor
+    truth: Tensor
+
+    def __post_init__(self) -> None:
+        if self.truth.ndim != 4 or self.truth.shape[1] != 1 or not len(self.truth):
+            raise InputError(
+                f"{self.name}: the truth must be (count, 1, height, width), at least one, not "
+                f"{tuple(self.truth.shape)}."
+            )
+        check_measurements(self.measurements, self.operator, self.truth)
+
+    def to(self, device: torch.device) -> InverseProblem:
+        """The same with its tensors there; the operator must live there already."""
+        return InverseProblem(
+            name=self.name,
+            operator=self.operator,
+            measurements=self.measurements.to(device),
+            truth=self.truth.to(device),
+        )
+
+
+class Reconstructor(Protocol):
+    """What `fit` of a method of reconstruction leaves, a module."""
+
+    def reconstruct(
+        self,
+        measurements: Tensor,
+        operator: LinearMap,
+        *,
+        problem: str,
+        start: Tensor | None = None,
+        tolerance: float = 1e-5,
+        max_steps: int = 500,
+    ) -> tuple[Tensor, Convergence]:
+        """Images from measurements, with the strengths that were found for that problem."""
+
+
+def check_measurements(
+    measurements: Tensor, operator: LinearMap, images: Tensor | None = None
+) -> Tensor:
+    """The back-projection, whose shape is that of the images.
+
+    Raises:
+        InputError: When the operator cannot take the measurements, or they are not finite.
+    """
+    if not bool(torch.isfinite(torch.view_as_real(measurements) if measurements.is_complex()
+                               else measurements).all()):  # fmt: skip
+        raise InputError("The measurements hold NaN or infinite values: nothing can be recovered.")
+    try:
+        back = operator.adjoint(measurements)
+    except RuntimeError as error:
+        raise InputError(
+            f"The operator cannot take measurements {tuple(measurements.shape)}: {error}"
+        ) from error
+    if images is not None and back.shape != images.shape:
+        raise InputError(
+            f"The measurements are of images {tuple(back.shape)}, the truth is "
+            f"{tuple(images.shape)}."
+        )
+    return back
+
+
+def tune(
+    reconstruct: Callable[[tuple[float, ...], Tensor], Tensor],
+    problem: InverseProblem,
+    start: Sequence[float],
+    *,
+    factors: Sequence[float],
+    stop: float = 1.2,
+    lower: Sequence[float] | None = None,
+    upper: Sequence[float] | None = None,
+) -> tuple[tuple[float, ...], float]:
+    """The strengths with the best mean PSNR on a problem whose truth is known.
+
+    Each reconstruction starts from the last one, which is close: a minimum does not depend on it.
+
+    Args:
+        reconstruct: Strengths and images to start from to images.
+        problem: Up to ten images are enough.
+        start: Strengths to begin with.
+        factors: See `coarse_to_fine`.
+        stop: See `coarse_to_fine`.
+        lower: See `coarse_to_fine`.
+        upper: See `coarse_to_fine`.
+
+    Returns:
+        The strengths and their PSNR in dB.
+    """
+    last = problem.operator.adjoint(problem.measurements)
+
+    def score(strengths: tuple[float, ...]) -> float:
+        nonlocal last
+        last = reconstruct(strengths, last)
+        return psnr(last, problem.truth).mean().item()
+
+    return coarse_to_fine(score, start, factors=factors, stop=stop, lower=lower, upper=upper)
+
+
+class Strengths(nn.Module):
+    """The numbers that were tuned, by problem; part of the weights, so that they are kept.
+
+    Args:
+        problems: Their names.
+        initial: The values before tuning, by name of the number.
+    """
+
+    values: Tensor
+
+    def __init__(self, problems: Sequence[str], initial: dict[str, float]) -> None:
+        super().__init__()
+        if len(set(problems)) < len(problems):
+            raise InputError(f"Two problems have one name: {sorted(problems)}.")
+        self.problems, self.names = tuple(problems), tuple(initial)
+        rows = [list(initial.values())] * max(len(problems), 1)
+        self.register_buffer("values", torch.tensor(rows))
+
+    def of(self, problem: str) -> tuple[float, ...]:
+        """The numbers for that problem."""
+        if problem not in self.problems:
+            raise InputError(
+                f"Nothing was tuned for the problem '{problem}', but for "
+                f"{', '.join(self.problems) or 'none'}."
+            )
+        return tuple(self.values[self.problems.index(problem)].tolist())
+
+    def put(self, problem: str, values: Sequence[float]) -> None:
+        """Keeps the numbers for that problem."""
+        self.values[self.problems.index(problem)] = torch.tensor(values).to(self.values)
+
+    def figures(self) -> dict[str, float]:
+        """All of them, for a run's metrics."""
+        return {
+            f"{problem}_{name}": value
+            for problem, row in zip(self.problems, self.values.tolist())
+            for name, value in zip(self.names, row)
+        }
