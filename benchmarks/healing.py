@@ -37,16 +37,16 @@ from measure import (
 from rich.console import Console
 from torch.nn import functional as F
 
+from bequest.losses.supervision import intermediate_loss, ramp_weights
 from bequest.methods.base import change
 from bequest.methods.compression.dfbf import DFBF
-from bequest.methods.compression.parts.host import Host
-from bequest.methods.compression.parts.pixels import PixelBatches
-from bequest.methods.compression.parts.supervision import intermediate_loss, ramp_weights
-from bequest.methods.compression.parts.taps import Taps
 from bequest.nn.modes import frozen
 from bequest.nn.normalize import Normalized
+from bequest.nn.taps import Taps
 from bequest.run import Run
 from bequest.studies.compression.dfbf import arms
+from bequest.synthesis.host import Host
+from bequest.synthesis.pixels import PixelBatches
 from bequest.synthesis.priors import total_variation
 from bequest.synthesis.statistics import BatchNormStatistics
 

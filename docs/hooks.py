@@ -9,6 +9,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from bequest.catalog import methods
+from bequest.report.measured import fill
 from bequest.report.method_page import render_index, render_method_page
 from bequest.report.readme_table import read_folder
 
@@ -36,7 +37,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """The measured benchmarks, as they stand in the repository, a level deeper."""
+    """Measured arms where a mark names them; the benchmarks, a level deeper than they stand."""
+    markdown = fill(markdown, read_folder(_ROOT / "results"))
     if _SPEED not in markdown:
         return markdown
     results = _ROOT / "benchmarks" / "RESULTS.md"

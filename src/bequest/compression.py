@@ -14,8 +14,8 @@ from bequest.data import ImageData
 from bequest.distillation import as_method
 from bequest.errors import InputError
 from bequest.execute import write_result
-from bequest.methods.compression.parts.narrow import RECORD, read_record, write_record
 from bequest.nn.inspection import check_network
+from bequest.nn.narrow import RECORD, read_record, write_record
 from bequest.nn.normalize import Normalized
 from bequest.run import Budget, Result, Run
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from bequest import catalog
 from bequest.errors import BequestError, InputError, unknown
 from bequest.methods.base import configure
-from bequest.methods.compression.parts.narrow import RECORD, narrow, read_record
 from bequest.nn.load import load_network
+from bequest.nn.narrow import RECORD, narrow, read_record
 from bequest.nn.normalize import Normalized
 from bequest.nn.shared_head import as_saved
 from bequest.nn.weights import load_weights, read_weights, save_weights

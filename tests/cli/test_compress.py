@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 import bequest
 from bequest.errors import InputError
 from bequest.export import load_student
-from bequest.methods.compression.parts.narrow import load_pruned
 from bequest.methods.data_free.uniform_noise import UniformNoise
 from bequest.nn import zoo
+from bequest.nn.narrow import load_pruned
 from bequest.nn.weights import save_weights
 
 _NETWORKS = """

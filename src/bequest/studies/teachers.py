@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bequest.data import ImageData, cache_folder
@@ -35,43 +36,94 @@ def trained_classifier(
     The same arguments give the same network; it is kept in the cache folder. The run lends its
     device and precision only: its budget, steps and random state are left alone.
     """
-    key = f"{_VERSION}/{name}/{images.name}/{epochs}/{seed}/{batch_size}/{learning_rate}/" + (
-        f"{run.device.type}/{run.precision}"
-    )
-    path = (
-        cache_folder() / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    )
+    key = f"{_VERSION}/{name}/{images.name}/{epochs}/{seed}/{batch_size}/{learning_rate}"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = zoo.build(name, num_classes=images.num_classes, in_channels=images.image_size[0])
+
+    def train() -> None:
+        rng = torch.Generator(run.device).manual_seed(seed)
+        model = run.place(Normalized(network, images.mean, images.std)).train()
+        pixels = images.train_images.to(run.device)
+        labels = images.train_labels.to(run.device)
+        padding = 4 if images.image_size[-1] >= 28 else 1
+
+        def loss(chosen: Tensor) -> Tensor:
+            batch = random_crop_flip(pixels[chosen], rng, padding=padding, flip=images.mirrored)
+            with run.autocast():
+                logits = model(to_floats(batch))
+            return F.cross_entropy(logits.float(), labels[chosen])
+
+        descend(
+            network,
+            loss,
+            count=len(pixels),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            rng=rng,
+        )
+
+    return kept(network, key, train, run)
+
+
+def kept(network: nn.Module, key: str, train: Callable[[], None], run: Run) -> nn.Module:
+    """`network` as an earlier training left it, or trained now; kept in the cache folder.
+
+    Args:
+        network: Untrained; gets the weights.
+        key: Everything that decides the weights, but device and precision of the run.
+        train: Trains `network` in place; called only where nothing is kept.
+        run: Lends device and precision.
+
+    Returns:
+        The network in eval mode.
+    """
+    name = hashlib.sha256(f"{key}/{run.device.type}/{run.precision}".encode()).hexdigest()[:16]
+    path = cache_folder() / "teachers" / f"{name}.safetensors"
     if path.exists():
         load_weights(network, path)
         return network.eval()
-    rng = torch.Generator(run.device).manual_seed(seed)
-    model = run.place(Normalized(network, images.mean, images.std)).train()
-    pixels = images.train_images.to(run.device)
-    labels = images.train_labels.to(run.device)
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
-    per_epoch = len(pixels) // batch_size
-    for step in range(epochs * per_epoch):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(pixels), generator=rng, device=run.device)
-        start = step % per_epoch * batch_size
-        chosen = order[start : start + batch_size]
-        padding = 4 if images.image_size[-1] >= 28 else 1
-        batch = random_crop_flip(pixels[chosen], rng, padding=padding, flip=images.mirrored)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * cosine(step / (epochs * per_epoch))
-        with run.autocast():
-            logits = model(to_floats(batch))
-        loss = F.cross_entropy(logits.float(), labels[chosen])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+    train()
     network.zero_grad(set_to_none=True)
     if run.is_main:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_weights(network, path)
     return network.eval()
+
+
+def descend(
+    network: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    *,
+    count: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    rng: torch.Generator,
+) -> None:
+    """SGD with Nesterov momentum and a cosine over epochs of shuffled batches; the rest is left.
+
+    Args:
+        network: On the device of `rng`.
+        loss: Of the samples at places `(batch_size,)`; a scalar.
+        count: Samples.
+        epochs: Passes over them.
+        batch_size: Samples of a step.
+        learning_rate: At the beginning.
+        rng: Shuffles.
+    """
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    per_epoch = count // batch_size
+    for step in range(epochs * per_epoch):
+        if step % per_epoch == 0:
+            order = torch.randperm(count, generator=rng, device=rng.device)
+        start = step % per_epoch * batch_size
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * cosine(step / (epochs * per_epoch))
+        value = loss(order[start : start + batch_size])
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()

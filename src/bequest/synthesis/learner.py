@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import torch
@@ -18,7 +18,10 @@ from bequest.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerSettings:
-    """How a student learns; every data-free method has fields of these names."""
+    """How a student learns; every data-free method has fields of these names.
+
+    What has a default here may be missing there.
+    """
 
     temperature: float
     learning_rate: float
@@ -27,15 +30,19 @@ class LearnerSettings:
     crop_padding: int
     flip: bool
     reuse_teacher_logits: bool
+    rate_warm_up: float = 0.0
 
     @classmethod
     def of(cls, method: Any) -> LearnerSettings:
         """The settings out of a method."""
-        return cls(**{field.name: getattr(method, field.name) for field in fields(cls)})
+        names = [f.name for f in fields(cls) if hasattr(method, f.name) or f.default is MISSING]
+        return cls(**{name: getattr(method, name) for name in names})
 
 
 class Learner:
     """SGD on `T^2 KL(teacher || student)`, cosine learning rate over the run, augmentation.
+
+    The rate rises over the first `rate_warm_up` of the run, where the settings say so.
 
     Of networks that answer for each pixel, a sample's divergence is the mean over its pixels.
 
@@ -97,7 +104,9 @@ class Learner:
         divergence = per_sample(kl_divergence(answer, logits, temperature=s.temperature))
         loss = (divergence if weight is None else run.share(weight) * divergence).mean()
         for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * cosine(run.fraction)
+            group["lr"] = (
+                s.learning_rate * rising(run.fraction, s.rate_warm_up) * cosine(run.fraction)
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.reduce(self.student)
@@ -113,6 +122,11 @@ class Learner:
         """Takes back what `state_dict` gave."""
         self.student.load_state_dict(state["student"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def rising(fraction: float, warm_up: float, *, floor: float = 1e-3) -> float:
+    """From `floor` at `fraction` 0 in a straight line to 1 at `warm_up`; 1 from there on."""
+    return 1.0 if fraction >= warm_up else floor + (1 - floor) * fraction / warm_up
 
 
 def cosine(fraction: float, *, floor: float = 1e-3) -> float:

@@ -9,15 +9,15 @@ from torch import nn
 from bequest.errors import InputError
 from bequest.methods.base import change
 from bequest.methods.compression.dfbf import DFBF
-from bequest.methods.compression.parts.host import Host
-from bequest.methods.compression.parts.narrow import RECORD, load_pruned, narrow, read_record
-from bequest.methods.compression.parts.pixels import PixelBatches
-from bequest.methods.compression.parts.reference import Reference
-from bequest.methods.compression.parts.taps import Taps, layout
 from bequest.nn import zoo
 from bequest.nn.modes import frozen
+from bequest.nn.narrow import RECORD, load_pruned, narrow, read_record
 from bequest.nn.normalize import Normalized
+from bequest.nn.taps import Taps, layout
 from bequest.run import Budget, Run
+from bequest.synthesis.host import Host
+from bequest.synthesis.pixels import PixelBatches
+from bequest.synthesis.reference import Reference
 from bequest.testing import fingerprint
 
 pytest.importorskip("torch_pruning", reason="torch-pruning is in bequest[compress]")

@@ -36,21 +36,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bequest.errors import InputError
+from bequest.losses.supervision import intermediate_loss, ramp_weights
 from bequest.memory.replay import to_bytes
 from bequest.methods.base import Count, Fraction, NonNegative, NonNegativeInt, Positive, method
-from bequest.methods.compression.parts import cost
-from bequest.methods.compression.parts.host import Host, in_unit, summary
-from bequest.methods.compression.parts.narrow import RECORD, write_record
-from bequest.methods.compression.parts.pixels import PixelBatches
-from bequest.methods.compression.parts.pruning import PruningReport, prune_backbone
-from bequest.methods.compression.parts.reference import Reference
-from bequest.methods.compression.parts.supervision import intermediate_loss, ramp_weights
-from bequest.methods.compression.parts.taps import Layout, Taps, layout
+from bequest.nn import cost
 from bequest.nn.modes import frozen
+from bequest.nn.narrow import RECORD, write_record
+from bequest.nn.pruning import PruningReport, prune_backbone
+from bequest.nn.taps import Layout, Taps, layout
 from bequest.run import Result, Run
+from bequest.synthesis.host import Host, in_unit, summary
 from bequest.synthesis.image_source import normalization
 from bequest.synthesis.observer import Monitor
+from bequest.synthesis.pixels import PixelBatches
 from bequest.synthesis.priors import l2_prior, total_variation
+from bequest.synthesis.reference import Reference
 from bequest.synthesis.statistics import BatchNormStatistics
 
 _HELD_BACK_EVERY = 16

@@ -28,6 +28,8 @@ class UniformNoise:
     """T of the student's loss."""
     learning_rate: Positive = 0.2
     """Of the student's SGD; cosine to a thousandth of it."""
+    rate_warm_up: Fraction = 0.0
+    """Share of the run in which this rate rises from 0 first (ours; 0 is off)."""
     momentum: Fraction = 0.9
     """Of the student's SGD."""
     weight_decay: NonNegative = 1e-4

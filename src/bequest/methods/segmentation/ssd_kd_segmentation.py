@@ -133,6 +133,8 @@ class SSDKDSegmentation:
     """T of the student's loss (unknown: chosen; 4 learnt much slower); priorities use T = 1."""
     learning_rate: Positive = 0.1
     """Of the student's SGD; cosine to a thousandth of it (unknown: chosen)."""
+    rate_warm_up: Fraction = 0.0
+    """Share of the run in which this rate rises from 0 first (ours; 0 is off)."""
     momentum: Fraction = 0.9
     """Of the student's SGD."""
     weight_decay: NonNegative = 1e-4

@@ -8,20 +8,18 @@ that are there are found within one step of the map: a keypoint score, not a cla
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bequest.data import ImageData, cache_folder
+from bequest.data import ImageData
 from bequest.memory.replay import to_bytes, to_floats
 from bequest.nn import zoo
 from bequest.nn.normalize import Normalized
-from bequest.nn.weights import load_weights, save_weights
 from bequest.run import Run
-from bequest.synthesis.learner import cosine
+from bequest.studies.teachers import descend, kept
 from bequest.synthesis.observer import Monitor, predict
 
 CANVAS = (1, 40, 40)
@@ -114,42 +112,34 @@ def trained_keypoint_network(
     A teacher of another kind than `studies.teachers`, with another loss: for each digit the
     cross-entropy over the places of the heat map of its class.
     """
-    key = f"{_VERSION}/{images.name}/{canvases}/{epochs}/{seed}/{batch_size}/{run.device.type}"
-    name = hashlib.sha256(f"keypoints/{key}/{run.precision}".encode()).hexdigest()[:16]
-    path = cache_folder() / "teachers" / f"{name}.safetensors"
+    key = f"keypoints/{_VERSION}/{images.name}/{canvases}/{epochs}/{seed}/{batch_size}"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = KeypointNetwork(num_classes=images.num_classes)
-    if path.exists():
-        load_weights(network, path)
-        return network.eval()
-    data = compose(images.train_images, images.train_labels, count=canvases, seed=seed)
-    pixels, classes, places = (part.to(run.device) for part in data)
-    rng = torch.Generator(run.device).manual_seed(seed)
-    model = run.place(Normalized(network, images.mean, images.std)).train()
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
-    per_epoch = canvases // batch_size
-    for step in range(epochs * per_epoch):
-        if step % per_epoch == 0:
-            order = torch.randperm(canvases, generator=rng, device=run.device)
-        chosen = order[step % per_epoch * batch_size :][:batch_size]
-        for group in optimizer.param_groups:
-            group["lr"] = 0.05 * cosine(step / (epochs * per_epoch))
-        with run.autocast():
-            heat = model(to_floats(pixels[chosen])).float().flatten(2)
-        index = classes[chosen][:, :, None].expand(-1, -1, heat.shape[2])
-        of_class = heat.gather(1, index).flatten(0, 1)
-        loss = F.cross_entropy(of_class, places[chosen].flatten())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-    network.zero_grad(set_to_none=True)
-    if run.is_main:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(network, path)
-    return network.eval()
+
+    def train() -> None:
+        data = compose(images.train_images, images.train_labels, count=canvases, seed=seed)
+        pixels, classes, places = (part.to(run.device) for part in data)
+        model = run.place(Normalized(network, images.mean, images.std)).train()
+
+        def loss(chosen: Tensor) -> Tensor:
+            with run.autocast():
+                heat = model(to_floats(pixels[chosen])).float().flatten(2)
+            index = classes[chosen][:, :, None].expand(-1, -1, heat.shape[2])
+            of_class = heat.gather(1, index).flatten(0, 1)
+            return F.cross_entropy(of_class, places[chosen].flatten())
+
+        descend(
+            network,
+            loss,
+            count=canvases,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=0.05,
+            rng=torch.Generator(run.device).manual_seed(seed),
+        )
+
+    return kept(network, key, train, run)
 
 
 def keypoint_monitor(images: ImageData, run: Run, *, count: int = 1000) -> Monitor:

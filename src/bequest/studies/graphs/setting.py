@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bequest.data import cache_folder
 from bequest.data.graphs import GraphData, load_graphs
 from bequest.losses.distillation import accuracy
 from bequest.methods.graphs.real_graph_kd import RealGraphKD
 from bequest.nn.graph_networks import build_graph_network
-from bequest.nn.weights import load_weights, save_weights
 from bequest.run import Result, Run
+from bequest.studies.teachers import kept
 from bequest.synthesis.graph_learner import predict_graphs
 from bequest.synthesis.observer import Monitor
 
@@ -119,13 +117,7 @@ def trained_graph_classifier(
     The same arguments give the same network; it is kept in the cache folder. The run lends its
     device and precision only: its budget, steps and random state are left alone.
     """
-    key = (
-        f"graphs/{_VERSION}/{name}/{graphs.name}/{epochs}/{seed}/{batch_size}/{learning_rate}/"
-        f"{run.device.type}/{run.precision}"
-    )
-    path = (
-        cache_folder() / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    )
+    key = f"graphs/{_VERSION}/{name}/{graphs.name}/{epochs}/{seed}/{batch_size}/{learning_rate}"
     # Dropout draws from the global generators, those of the device included.
     devices = [run.device.index or 0] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -133,28 +125,24 @@ def trained_graph_classifier(
         network = build_graph_network(
             name, num_features=graphs.num_features, num_classes=graphs.num_classes
         )
-        if path.exists():
-            load_weights(network, path)
-            return network.eval()
-        network = network.to(run.device).train()
-        train, labels = graphs.train.to(run.device), graphs.train_labels.to(run.device)
-        optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-        per_epoch = max(1, len(train) // batch_size)
-        for step in range(epochs * per_epoch):
-            if step % per_epoch == 0:
-                order = torch.randperm(len(train), device=run.device)
-            start = step % per_epoch * batch_size
-            places = order[start : start + batch_size]
-            batch = train.take(places)
-            optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / (epochs * per_epoch))
-            with run.autocast():
-                logits = network(batch.features, batch.edges, batch.owner)
-            loss = F.cross_entropy(logits.float(), labels[places])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-    network.zero_grad(set_to_none=True)
-    if run.is_main:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(network, path)
-    return network.eval()
+
+        def train() -> None:
+            network.to(run.device).train()
+            data, labels = graphs.train.to(run.device), graphs.train_labels.to(run.device)
+            optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+            per_epoch = max(1, len(data) // batch_size)
+            for step in range(epochs * per_epoch):
+                if step % per_epoch == 0:
+                    order = torch.randperm(len(data), device=run.device)
+                start = step % per_epoch * batch_size
+                places = order[start : start + batch_size]
+                batch = data.take(places)
+                optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / (epochs * per_epoch))
+                with run.autocast():
+                    logits = network(batch.features, batch.edges, batch.owner)
+                loss = F.cross_entropy(logits.float(), labels[places])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+
+        return kept(network, key, train, run)

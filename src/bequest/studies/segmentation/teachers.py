@@ -6,21 +6,17 @@ mirrors, and some are ignored.
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bequest.data import cache_folder
 from bequest.data.label_maps import IGNORED, SegmentationData
 from bequest.memory.replay import to_floats
 from bequest.nn.normalize import Normalized
 from bequest.nn.unet import UNet
-from bequest.nn.weights import load_weights, save_weights
 from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
-from bequest.synthesis.learner import cosine
+from bequest.studies.teachers import descend, kept
 
 _VERSION = 1
 
@@ -41,42 +37,34 @@ def trained_segmenter(
     The same arguments give the same network; it is kept in the cache folder. The run lends its
     device and precision only: its budget, steps and random state are left alone.
     """
-    key = f"{_VERSION}/unet/{width}/{depth}/{images.name}/{epochs}/{seed}/{batch_size}/" + (
-        f"{learning_rate}/{run.device.type}/{run.precision}"
-    )
-    path = (
-        cache_folder() / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    key = (
+        f"{_VERSION}/unet/{width}/{depth}/{images.name}/{epochs}/{seed}/{batch_size}/"
+        f"{learning_rate}"
     )
     network = untrained_segmenter(width, images, depth=depth, seed=seed)
-    if path.exists():
-        load_weights(network, path)
-        return network.eval()
-    rng = torch.Generator(run.device).manual_seed(seed)
-    model = run.place(Normalized(network, images.mean, images.std)).train()
-    pixels, labels = images.train_images.to(run.device), images.train_labels.to(run.device)
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
-    per_epoch = len(pixels) // batch_size
-    for step in range(epochs * per_epoch):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(pixels), generator=rng, device=run.device)
-        start = step % per_epoch * batch_size
-        chosen = order[start : start + batch_size]
-        batch, target = augmented(pixels[chosen], labels[chosen], rng, flip=images.mirrored)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * cosine(step / (epochs * per_epoch))
-        with run.autocast():
-            logits = model(to_floats(batch))
-        loss = F.cross_entropy(logits.float(), target.long(), ignore_index=IGNORED)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-    network.zero_grad(set_to_none=True)
-    if run.is_main:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(network, path)
-    return network.eval()
+
+    def train() -> None:
+        rng = torch.Generator(run.device).manual_seed(seed)
+        model = run.place(Normalized(network, images.mean, images.std)).train()
+        pixels, labels = images.train_images.to(run.device), images.train_labels.to(run.device)
+
+        def loss(chosen: Tensor) -> Tensor:
+            batch, target = augmented(pixels[chosen], labels[chosen], rng, flip=images.mirrored)
+            with run.autocast():
+                logits = model(to_floats(batch))
+            return F.cross_entropy(logits.float(), target.long(), ignore_index=IGNORED)
+
+        descend(
+            network,
+            loss,
+            count=len(pixels),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            rng=rng,
+        )
+
+    return kept(network, key, train, run)
 
 
 def untrained_segmenter(width: int, images: SegmentationData, *, depth: int, seed: int) -> UNet:

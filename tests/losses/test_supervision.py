@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from bequest.errors import InputError
-from bequest.methods.compression.parts import cost
-from bequest.methods.compression.parts.supervision import (
+from bequest.losses.supervision import (
     intermediate_loss,
     ramp_weights,
     relative_error,
 )
+from bequest.nn import cost
 
 
 def test_weights_rise_to_one_plus_the_slope():

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from bequest.errors import unknown
 from bequest.losses.distillation import agreement
+from bequest.losses.supervision import relative_error
 from bequest.memory.replay import to_floats
-from bequest.methods.compression.parts.narrow import Record
-from bequest.methods.compression.parts.supervision import relative_error
-from bequest.methods.compression.parts.taps import Layout, Taps
 from bequest.nn.modes import frozen
+from bequest.nn.narrow import Record
 from bequest.nn.normalize import Normalized
+from bequest.nn.taps import Layout, Taps
 from bequest.run import Run
 from bequest.synthesis.observer import Monitor, predict
 

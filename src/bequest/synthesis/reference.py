@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from bequest.memory.replay import ReplayBuffer
-from bequest.methods.compression.parts.host import Host, in_unit
-from bequest.methods.compression.parts.taps import Taps
+from bequest.nn.taps import Taps
 from bequest.run import Run
+from bequest.synthesis.host import Host, in_unit
 
 _LARGEST = 2**29
 """Bytes of feature maps that are remembered; more are computed again for each batch."""

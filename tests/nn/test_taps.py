@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from bequest.errors import InputError
-from bequest.methods.compression.parts.taps import Taps, layout, trace
 from bequest.nn import zoo
+from bequest.nn.taps import Taps, layout, trace
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bequest.errors import InputError
-from bequest.methods.compression.parts.cost import parameters
-from bequest.methods.compression.parts.narrow import Record, narrowed
-from bequest.methods.compression.parts.taps import Layout, Taps
+from bequest.nn.cost import parameters
 from bequest.nn.modes import frozen
+from bequest.nn.narrow import Record, narrowed
+from bequest.nn.taps import Layout, Taps
 
 Criterion = Literal["l1", "l2", "bn"]
 Rule = Literal["layer-dependent", "uniform"] | Callable[[int, float], float]

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from bequest.errors import InputError
-from bequest.methods.compression.parts.pruning import (
+from bequest.nn import zoo
+from bequest.nn.pruning import (
     filter_scores,
     layer_dependent,
     prune_backbone,
     removed_filters,
 )
-from bequest.methods.compression.parts.taps import Taps, layout
-from bequest.nn import zoo
+from bequest.nn.taps import Taps, layout
 
 pytest.importorskip("torch_pruning", reason="torch-pruning is in bequest[compress]")
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bequest.errors import InputError
-from bequest.methods.compression.parts.narrow import (
+from bequest.nn import zoo
+from bequest.nn.narrow import (
     RECORD,
     load_pruned,
     narrow,
@@ -15,9 +16,8 @@ from bequest.methods.compression.parts.narrow import (
     read_record,
     write_record,
 )
-from bequest.methods.compression.parts.pruning import prune_backbone
-from bequest.methods.compression.parts.taps import layout
-from bequest.nn import zoo
+from bequest.nn.pruning import prune_backbone
+from bequest.nn.taps import layout
 from bequest.nn.weights import save_weights
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

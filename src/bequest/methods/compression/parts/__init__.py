@@ -1,1 +1,0 @@
-"""What methods of compression are made of; each part is usable alone."""
