@@ -97,8 +97,10 @@ def judge(claim: Claim, arms: dict[str, ArmFigures]) -> ClaimVerdict:
     ]
     pairs = [difference for difference in differences if difference is not None]
     interval = difference_interval(pairs) if len(pairs) >= MINIMUM_PAIRS else None
+    said = asdict(claim)
+    del said["sizes"]  # the report is of one
     return ClaimVerdict(
-        **asdict(claim),
+        **said,
         verdict=verdict(
             interval,
             by=claim.by,
