@@ -1,4 +1,4 @@
-"""The main job: a trained teacher and no data in, a smaller student out."""
+"""The main job: a trained teacher in, with data or without, a smaller student out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from bequest import catalog
 from bequest.data import ImageData
+from bequest.data import load as load_data
 from bequest.data.pool import Pool, load_pool
 from bequest.errors import InputError
 from bequest.execute import write_result
+from bequest.losses.objectives.catalog import find
 from bequest.memory.unlabelled import check_pool
-from bequest.methods.base import configure
+from bequest.methods.base import change, configure
 from bequest.nn.inspection import check_network
 from bequest.nn.normalize import Normalized
 from bequest.run import Budget, Result, Run
 
 
 def distill(
-    teacher: nn.Module,
+    teacher: nn.Module | Sequence[nn.Module],
     student: nn.Module,
     *,
-    image_size: tuple[int, int, int],
-    num_classes: int,
+    data: ImageData | str | None = None,
+    objective: str | None = None,
+    image_size: tuple[int, int, int] | None = None,
+    num_classes: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    method: Any = "ssd-kd",
+    method: Any = None,
     pool: Tensor | Pool | Path | str | None = None,
     evaluate: ImageData | None = None,
     folder: Path | str | None = None,
@@ -45,23 +49,29 @@ def distill(
     resume: bool = False,
     config: dict[str, Any] | None = None,
 ) -> tuple[nn.Module, Result]:
-    """Trains `student` to answer as `teacher` does, without the data that the teacher learnt from.
+    """Trains `student` to answer as `teacher` does, with data or without any.
 
-    Images that the method makes lie in [0, 1]; both networks see them as `(image - mean) / std`,
-    so `mean` and `std` must be those that the teacher was trained with.
+    Images, of the data or made by the method, lie in [0, 1]; both networks see them as
+    `(image - mean) / std`, so `mean` and `std` must be those that the teacher was trained with.
 
     Args:
-        teacher: Trained; logits `(batch, num_classes)`. Its weights are left as they are.
+        teacher: Trained; logits `(batch, num_classes)`. Its weights are left as they are. Several
+            may be given for distillation with data.
         student: Untrained or not; trained in place.
-        image_size: `(channels, height, width)`.
-        num_classes: Classes of both networks.
+        data: Labelled images, or the name of such (see `bequest.data.load`): the student learns
+            from their training images. Without it, the method works without data.
+        objective: With data: an id of `bequest.losses.objectives.catalog`, such as `dkd`.
+        image_size: `(channels, height, width)`; with data that of its images.
+        num_classes: Classes of both networks; with data its classes.
         mean: A value a channel; with None, images in [0, 1] enter the networks as they are.
         std: A value a channel, above 0; given with `mean` or not at all.
-        method: A catalogue id, a method's class, or an instance with your own hyper-parameters.
+        method: A catalogue id, a method's class, or an instance with your own hyper-parameters;
+            None is `kd` with data and `ssd-kd` without.
         pool: Unlabelled images of any origin, for methods that learn from such, as `kd3` does: a
             folder, a `.tar` archive, the name of a data set (see `bequest.data.pool.load_pool`),
             or uint8 images `(count, channels, height, width)`.
-        evaluate: Data whose test images give top-1 for the report; never used for training.
+        evaluate: Data whose test images give top-1 for the report; never used for training. None
+            takes those of `data`.
         folder: Where the run is written; None writes nothing.
         seed: Decides every random draw.
         device: `auto`, `cpu`, `cuda`, ...
@@ -81,20 +91,23 @@ def distill(
     Raises:
         InputError: Before any work, when teacher, student, sizes or method do not fit.
     """
-    instance = as_method(method)
-    parameters = inspect.signature(instance.fit).parameters
-    if "images" in parameters:
-        raise InputError(
-            f"{type(instance).__name__} trains on real images; `distill` works without data. "
-            "Call its `fit` with your images."
-        )
+    data = load_data(data) if isinstance(data, str) else data
+    default = "ssd-kd" if data is None and objective is None else "kd"
+    instance = with_objective(as_method(default if method is None else method), objective)
+    training = _training_data(instance, data)
+    image_size, num_classes = sizes(data, image_size, num_classes)
+    evaluate = data if evaluate is None else evaluate
     mean, std = _normalization(mean, std, image_size[0])
+    teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+    takes_several = "Sequence" in str(inspect.signature(instance.fit).parameters["teacher"])
+    if len(teachers) != 1 and not (takes_several and teachers):
+        raise InputError(f"{_id_of(instance)} learns from one teacher, not {len(teachers)}.")
     dense = getattr(instance, "dense", False)  # a method for networks that label each pixel
-    for name, network in (("teacher", teacher), ("student", student)):
+    for name, network in (*(("teacher", one) for one in teachers), ("student", student)):
         check_network(
             network, image_size=image_size, num_classes=num_classes, name=name, dense=dense
         )
-    if teacher is student:
+    if any(one is student for one in teachers):
         raise InputError("teacher and student are the same object; give an untrained copy.")
     if evaluate is not None and (evaluate.image_size, evaluate.num_classes) != (
         tuple(image_size),
@@ -123,9 +136,11 @@ def distill(
             from bequest.studies.data_free.setting import test_monitor
 
             monitor = test_monitor(evaluate, run)
+        normalized = [Normalized(one, mean, std) for one in teachers]
         result = instance.fit(
-            Normalized(teacher, mean, std),
+            normalized if len(normalized) > 1 else normalized[0],
             Normalized(student, mean, std),
+            **training,
             **({} if unlabelled is None else {"pool": unlabelled.images}),
             image_size=tuple(image_size),
             num_classes=num_classes,
@@ -155,6 +170,62 @@ def as_method(method: Any) -> Any:
     if not hasattr(method, "fit"):
         raise InputError(f"{method!r} is no method: an id, a method's class or instance is needed.")
     return method
+
+
+def with_objective(instance: Any, objective: str | None) -> Any:
+    """The method with another objective.
+
+    Raises:
+        InputError: When it has none.
+    """
+    if objective is None:
+        return instance
+    if not hasattr(instance, "objective"):
+        raise InputError(
+            f"{_id_of(instance)} has no objective to choose: leave the objective out, or take the "
+            "method 'kd' and give data."
+        )
+    find(objective)  # an unknown one gets a suggestion
+    return change(instance, objective=objective)
+
+
+def _training_data(instance: Any, data: ImageData | None) -> dict[str, Any]:
+    """What the method's `fit` takes of the data: images, and labels where it wants them."""
+    name, parameters = _id_of(instance), inspect.signature(instance.fit).parameters
+    if data is None and "images" in parameters:
+        raise InputError(
+            f"{name} trains on real images: give data (--data DATASET on the command line), or "
+            "choose a method that works without."
+        )
+    if data is not None and "images" not in parameters:
+        raise InputError(
+            f"{name} works without data: leave the data out, or choose an objective such as dkd, "
+            "which learns from it (--method kd)."
+        )
+    if data is None:
+        return {}
+    given = {"images": data.train_images, "labels": data.train_labels}
+    return {key: value for key, value in given.items() if key in parameters}
+
+
+def sizes(
+    data: ImageData | None, image_size: tuple[int, int, int] | None, num_classes: int | None
+) -> tuple[tuple[int, int, int], int]:
+    """Image size and classes, those of the data where there is some."""
+    if data is None:
+        if image_size is None or num_classes is None:
+            raise InputError(
+                "Without data, image_size and num_classes must be given (--image-size and "
+                "--num-classes on the command line)."
+            )
+        return cast(tuple[int, int, int], tuple(image_size)), num_classes
+    for name, given, own in (
+        ("image_size", image_size and tuple(image_size), data.image_size),
+        ("num_classes", num_classes, data.num_classes),
+    ):
+        if given not in (None, own):
+            raise InputError(f"{name} is {given}, but '{data.name}' has {own}: leave it out.")
+    return data.image_size, data.num_classes
 
 
 def _pool_for(

@@ -29,6 +29,8 @@ def another(one: Field) -> Any:
         return one.default + 1
     if isinstance(one.default, float):
         return (one.default + 0.3) / 2 if one.default != 0.3 else 0.7
+    if one.annotation.endswith(" | None"):
+        return 0.4
     return f"{one.default}x"
 
 
@@ -140,3 +142,9 @@ def test_help_shows_the_text_the_range_and_the_default(
         assert f"(default: {one.default})" in words
     assert "--buffer-size INT>=1" in page
     assert "--beta 0..1" in page
+
+
+def test_none_is_said_where_it_is_allowed() -> None:
+    command = parse("run", RunStudy, ["kd", "--weight", "None", "--warmup", "0.5"])
+    assert isinstance(command, RunStudy)
+    assert command.job().fields == {"weight": None, "warmup": 0.5}

@@ -20,21 +20,23 @@ from bequest.errors import InputError
 if TYPE_CHECKING:
     from bequest.cli.distill_job import DistillJob
 
-_DEFAULT = "ssd-kd"
+_WITHOUT_DATA, _WITH_DATA = "ssd-kd", "kd"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distill(Command):
-    r"""Makes a smaller network that answers as yours does, without the data yours learnt from.
+    r"""Makes a smaller network that answers as yours does, without data or with it.
 
-    Every hyper-parameter of the method is an option, listed below for --method.
+    Without --data, images are made from your network. With it, the student learns from labelled
+    images and from what --objective compares: kd, dkd, dist, crd and others. Every hyper-parameter
+    of the method is an option, listed below for --method or --data.
 
-      In:   a trained network (teacher) and the name of another (student); for kd3 also a pool of
-            unlabelled images
+      In:   a trained network (teacher) and the name of another (student); with --data labelled
+            images; for kd3 a pool of unlabelled ones
       Out:  a folder with model.safetensors, metrics.jsonl, config.yaml and report.html
 
     Without --evaluate, progress is agreement with the teacher on synthetic images that were held
-    back; with it, top-1 on real test images, which serve for reporting only. The last student is
+    back; with it or --data, top-1 on real test images, for reporting only. The last student is
     kept, never the best on test images. Ctrl-C writes a checkpoint and prints the command that
     goes on.
 
@@ -46,7 +48,11 @@ class Distill(Command):
       $ bequest distill --teacher resnet56 --teacher-weights teacher.safetensors \
           --student resnet20 --image-size 3x32x32 --num-classes 10 --normalize cifar10
 
-    The same with public weights, measured on real images:
+    With data, whose images say size and classes:
+      $ bequest distill --data cifar10 --objective dkd --teacher resnet56 --pretrained \
+          --normalize own --student resnet20
+
+    Without data, with public weights, measured on real images:
       $ bequest distill --teacher resnet56 --pretrained --normalize own --student resnet20 \
           --image-size 3x32x32 --num-classes 10 --evaluate cifar10
 
@@ -59,10 +65,15 @@ class Distill(Command):
     """The trained network; it stays as it is."""
     student: str
     """The network to be trained."""
-    image_size: str
-    """Channels, height and width of the images, such as 3x32x32."""
-    num_classes: int
-    """Classes of both networks."""
+    image_size: Annotated[str | None, NO_DEFAULT] = None
+    """Channels, height and width of the images, such as 3x32x32; not needed with --data."""
+    num_classes: Annotated[int | None, NO_DEFAULT] = None
+    """Classes of both networks; not needed with --data."""
+    data: Annotated[str | None, NO_DEFAULT] = None
+    """Labelled images to learn from: a name of `bequest data list` or folder:PATH. Without it, the
+    student learns without data."""
+    more_teachers: Annotated[tuple[str, ...], NO_DEFAULT] = ()
+    """With --data: further teachers, each NETWORK=WEIGHTS, or NETWORK with --pretrained."""
     teacher_weights: Annotated[Path | None, NO_DEFAULT] = None
     """A safetensors file or a state dict of torch.save; nothing in it is executed."""
     student_weights: Annotated[Path | None, NO_DEFAULT] = None
@@ -76,10 +87,11 @@ class Distill(Command):
     """Instead of --normalize: subtracted from images in [0, 1]; one value, or one a channel."""
     std: Annotated[tuple[float, ...], NO_DEFAULT] = ()
     """With --mean: what images are then divided by."""
-    method: str = _DEFAULT
-    """A method of `bequest list` that needs a teacher and no data, or a pool."""
+    method: Annotated[str | None, NO_DEFAULT] = None
+    """A method of `bequest list` that needs a teacher and no data (ssd-kd unless you say), a pool,
+    or --data (kd unless you say)."""
     evaluate: Annotated[str | None, NO_DEFAULT] = None
-    """Data with test images, a name of `bequest data list` or folder:PATH."""
+    """Data with test images, a name of `bequest data list` or folder:PATH; else those of --data."""
     pool: Annotated[str | None, NO_DEFAULT] = None
     """Unlabelled images for methods that learn from such, as kd3 does: a folder, a .tar archive, or
     a name of `bequest data list`, of which the training images serve."""
@@ -97,7 +109,8 @@ class Distill(Command):
     @classmethod
     def for_words(cls, words: Sequence[str]) -> type[Self]:
         """With the hyper-parameters of the method that the words name."""
-        name = _DEFAULT
+        options = {word.partition("=")[0] for word in words}
+        name = _WITH_DATA if options & {"--data", "--objective"} else _WITHOUT_DATA
         for word, following in zip(words, [*words[1:], ""]):
             if word == "--method":
                 name = following
@@ -105,9 +118,22 @@ class Distill(Command):
                 name = word.removeprefix("--method=")
         return with_options(cls, catalog.find(name), unset="the method's own, as shown")
 
+    @property
+    def chosen(self) -> str:
+        """The id of the method."""
+        return self.method or (_WITHOUT_DATA if self.data is None else _WITH_DATA)
+
     def job(self) -> DistillJob:
         """What is to be done; asks for the normalisation where it is not given."""
-        size = parsed_image_size(self.image_size)
+        fields = given(getattr(self, "hyperparameters", None))
+        if self.data is None and "objective" in fields:
+            raise InputError(
+                "--objective compares networks on real images: name them with --data DATASET, or "
+                "leave --objective out to distil without data."
+            )
+        if self.data is None and self.more_teachers:
+            raise InputError("--more-teachers goes with --data: without data there is one teacher.")
+        size = self._size()
         constants = choose(
             self.normalize,
             self.mean,
@@ -121,15 +147,17 @@ class Distill(Command):
         return DistillJob(
             teacher=located(self.teacher),
             student=located(self.student),
-            image_size=size,
+            image_size=size if self.data is None or self.image_size else None,
             num_classes=self.num_classes,
+            data=self.data,
+            more_teachers=tuple(map(_teacher, self.more_teachers)),
             mean=constants[0] if constants else None,
             std=constants[1] if constants else None,
             teacher_weights=str(self.teacher_weights.resolve()) if self.teacher_weights else None,
             student_weights=str(self.student_weights.resolve()) if self.student_weights else None,
             pretrained=self.pretrained,
-            method=self.method,
-            fields=given(getattr(self, "hyperparameters", None)),
+            method=self.chosen,
+            fields=fields,
             evaluate=self.evaluate,
             pool=_pool(self.pool),
             seed=self.execution.seed,
@@ -149,7 +177,10 @@ class Distill(Command):
         prepared = prepare(job)
         job = replace(prepared.job, threads=self.execution.chosen_threads())
         folder = self.execution.new_folder(
-            "distill", self.method, Path(self.student).stem, f"s{job.seed}"
+            "distill",
+            job.fields.get("objective", job.method),
+            Path(self.student).stem,
+            f"s{job.seed}",
         )
         with running(folder, json=self.execution.json):
             carry_out(
@@ -161,6 +192,21 @@ class Distill(Command):
         conclude(folder, as_json=self.execution.json)
         return 0
 
+    def _size(self) -> tuple[int, int, int]:
+        """What was given, else that of the data."""
+        if self.image_size is not None:
+            return parsed_image_size(self.image_size)
+        if self.data is None:
+            raise InputError(
+                "How large are the images? Give --image-size, such as 3x32x32, and --num-classes; "
+                "or labelled images with --data DATASET."
+            )
+        if self.data in DATA:
+            return DATA[self.data].image_size
+        from bequest.data import load
+
+        return load(self.data).image_size
+
 
 def parsed_image_size(text: str) -> tuple[int, int, int]:
     """Channels, height and width of a text such as 3x32x32."""
@@ -171,6 +217,12 @@ def parsed_image_size(text: str) -> tuple[int, int, int]:
         )
     channels, height, width = map(int, parts)
     return channels, height, width
+
+
+def _teacher(spec: str) -> str:
+    """NETWORK=WEIGHTS with the file found again from any folder."""
+    name, given, weights = spec.partition("=")
+    return f"{located(name)}={Path(weights).resolve()}" if given and weights else located(name)
 
 
 def _pool(spec: str | None) -> str | None:

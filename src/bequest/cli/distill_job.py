@@ -16,7 +16,7 @@ from torch import nn
 from bequest import catalog, data
 from bequest.data.catalog import NETWORKS
 from bequest.data.pool import Pool, load_pool
-from bequest.distillation import distill
+from bequest.distillation import distill, sizes
 from bequest.errors import InputError
 from bequest.methods.base import configure
 from bequest.nn.load import load_network
@@ -32,8 +32,10 @@ class DistillJob:
     Attributes:
         teacher: What `bequest.nn.load.load_network` takes.
         student: The same.
-        image_size: `(channels, height, width)`.
-        num_classes: Of both networks.
+        image_size: `(channels, height, width)`; None with data, whose it is.
+        num_classes: Of both networks; the same.
+        data: Name of the labelled data to learn from, or None.
+        more_teachers: Further teachers, each `NETWORK` or `NETWORK=WEIGHTS`.
         mean: With which the teacher was trained; None: as its own configuration says.
         std: See `mean`.
         teacher_weights: A file, or None.
@@ -52,8 +54,10 @@ class DistillJob:
 
     teacher: str
     student: str
-    image_size: tuple[int, int, int]
-    num_classes: int
+    image_size: tuple[int, int, int] | None
+    num_classes: int | None
+    data: str | None = None
+    more_teachers: tuple[str, ...] = ()
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     teacher_weights: str | None = None
@@ -91,23 +95,28 @@ class Prepared:
     """A job with everything that it names: loaded, and found to fit."""
 
     job: DistillJob
-    teacher: nn.Module
+    teachers: list[nn.Module]
     student: nn.Module
     method: Any
+    training: data.ImageData | None
     evaluate: data.ImageData | None
     pool: Pool | None
 
 
 def prepare(job: DistillJob) -> Prepared:
-    """Loads what the job names; its `mean` and `std` are known then.
+    """Loads what the job names; its sizes, `mean` and `std` are known then.
 
     Raises:
         InputError: For anything that cannot be had or does not fit.
     """
     method = configure(catalog.find(job.method).load_method(), job.fields)
+    training = data.load(job.data) if job.data else None
+    image_size, num_classes = sizes(training, job.image_size, job.num_classes)
+    job = replace(job, image_size=image_size, num_classes=num_classes)
     evaluate = data.load(job.evaluate) if job.evaluate else None
-    pool = load_pool(job.pool, image_size=job.image_size) if job.pool else None
+    pool = load_pool(job.pool, image_size=image_size) if job.pool else None
     teacher = load_teacher(job)
+    further = [load_teacher(other) for other in _more_teachers(job)]
     if job.mean is None or job.std is None:
         mean, std = own_normalization(teacher, job)
         job = replace(job, mean=mean, std=std)
@@ -116,13 +125,19 @@ def prepare(job: DistillJob) -> Prepared:
         torch.manual_seed(job.seed)
         student = load_network(
             job.student,
-            num_classes=job.num_classes,
-            in_channels=job.image_size[0],
-            image_size=job.image_size,
+            num_classes=num_classes,
+            in_channels=image_size[0],
+            image_size=image_size,
             weights=job.student_weights,
         )
     return Prepared(
-        job=job, teacher=teacher, student=student, method=method, evaluate=evaluate, pool=pool
+        job=job,
+        teachers=[teacher, *further],
+        student=student,
+        method=method,
+        training=training,
+        evaluate=evaluate,
+        pool=pool,
     )
 
 
@@ -139,8 +154,9 @@ def carry_out(
     if job.threads:
         torch.set_num_threads(job.threads)
     _, result = distill(
-        prepared.teacher,
+        prepared.teachers,
         prepared.student,
+        data=prepared.training,
         image_size=job.image_size,
         num_classes=job.num_classes,
         mean=job.mean,
@@ -173,17 +189,36 @@ def load_teacher(job: DistillJob) -> nn.Module:
             f"The teacher '{job.teacher}' would be untrained: give its weights with "
             "--teacher-weights FILE, or --pretrained for public ones."
         )
+    image_size, num_classes = sizes(None, job.image_size, job.num_classes)
     with torch.random.fork_rng(devices=[]):
         if job.pretrained and job.teacher in NETWORKS:
             return data.public_network(job.teacher)
         return load_network(
             job.teacher,
-            num_classes=job.num_classes,
-            in_channels=job.image_size[0],
-            image_size=job.image_size,
+            num_classes=num_classes,
+            in_channels=image_size[0],
+            image_size=image_size,
             weights=job.teacher_weights,
             pretrained=job.pretrained,
         )
+
+
+def _more_teachers(job: DistillJob) -> list[DistillJob]:
+    """A job for each further teacher, which `load_teacher` takes.
+
+    Raises:
+        InputError: When one is not `NETWORK` or `NETWORK=WEIGHTS`.
+    """
+    jobs = []
+    for spec in job.more_teachers:
+        name, given, weights = spec.partition("=")
+        if not name or (given and not weights):
+            raise InputError(f"--more-teachers is '{spec}'; it must be NETWORK or NETWORK=WEIGHTS.")
+        pretrained = job.pretrained and not weights
+        jobs.append(
+            replace(job, teacher=name, teacher_weights=weights or None, pretrained=pretrained)
+        )
+    return jobs
 
 
 def own_normalization(

@@ -16,6 +16,7 @@ from bequest.declaration import fields as declared
 
 _UNSET = object()
 _METHOD_FIELD = "method_field"
+_OR_NONE = " | None"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,12 @@ def _spec(one: Field) -> PrimitiveConstructorSpec[Any]:
 
 
 def _kind(annotation: str) -> _Kind:
+    if annotation.endswith(_OR_NONE):
+        kind = _kind(annotation.removesuffix(_OR_NONE))
+        return _Kind(
+            convert=lambda text: None if text == "None" else kind.convert(text),
+            shown=f"{kind.shown}|None",
+        )
     if annotation in _KINDS:
         return _KINDS[annotation]
     if annotation.startswith("Literal["):

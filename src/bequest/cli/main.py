@@ -22,7 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("bequest.cli.show:ShowMethod", "one method: paper, hyper-parameters, claims"),
     "run": ("bequest.cli.run:RunStudy", "run a method on the data of its study"),
     "claim": ("bequest.cli.claim:CheckClaims", "does the paper's claim hold? runs over seeds"),
-    "distill": ("bequest.cli.distill:Distill", "a smaller network from yours, without its data"),
+    "distill": (
+        "bequest.cli.distill:Distill",
+        "a smaller network from yours, with or without data",
+    ),
     "compress": ("bequest.cli.compress:Compress", "prune your network, heal it without its data"),
     "report": ("bequest.cli.report:WriteReport", "write the report of a run or claim again"),
     "resume": ("bequest.cli.resume:Resume", "go on with a run that was stopped"),

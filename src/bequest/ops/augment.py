@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bequest.ops.hashed_draws import hashed_uniform
+
 
 def random_crop_flip(
     images: Tensor, rng: torch.Generator, *, padding: int = 4, flip: bool = True
@@ -30,11 +32,43 @@ def random_crop_flip(
     mirrored = None
     if flip:
         mirrored = torch.rand(batch, generator=rng, device=images.device) < 0.5
+    return crop_flip(images, shifts[0], shifts[1], mirrored, padding=padding)
+
+
+def seeded_crop_flip(
+    images: Tensor, places: Tensor, *, seed: int, padding: int = 4, flip: bool = True
+) -> Tensor:
+    """The same, decided by each sample's place and the seed alone, whatever else is in the batch.
+
+    So what a network gave for a sample under a seed can be kept and used again.
+
+    Args:
+        images: `(batch, channels, height, width)`, any type.
+        places: `(batch,)`, int64: which samples these are.
+        seed: Which augmentation of them.
+        padding: Pixels on each side, at least 0.
+        flip: Whether to mirror half of the images.
+
+    Returns:
+        A new tensor like `images`, channels last in memory.
+    """
+    if padding == 0 and not flip:
+        return images
+    sides = 2 * padding + 1
+    top, left = ((hashed_uniform(places, seed, n) * sides).long() for n in (0, 1))
+    mirrored = hashed_uniform(places, seed, 2) < 0.5 if flip else None
+    return crop_flip(images, top, left, mirrored, padding=padding)
+
+
+def crop_flip(
+    images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor | None, *, padding: int
+) -> Tensor:
+    """Zero-pads by `padding`, crops at the given offsets `(batch,)`, mirrors where `mirrored`."""
     pads = (0, 0, padding, padding, padding, padding)
     padded = F.pad(images.permute(0, 2, 3, 1), pads).contiguous()
     needs_gradient = images.requires_grad and torch.is_grad_enabled()
     crop = _crop_pixels if needs_gradient else _crop_rows
-    cropped = crop(padded, shifts[0], shifts[1], images.shape[2], images.shape[3])
+    cropped = crop(padded, top, left, images.shape[2], images.shape[3])
     if mirrored is not None:
         cropped = torch.where(mirrored[:, None, None, None], cropped.flip(2), cropped)
     return cropped.permute(0, 3, 1, 2)

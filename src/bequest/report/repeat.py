@@ -51,8 +51,9 @@ def repeat_claims(report: Report) -> str:
 
 
 def _distillation(values: Mapping[str, Any]) -> list[str]:
-    names = (*_NETWORKS, "teacher_weights", "student_weights")
+    names = (*_NETWORKS, "teacher_weights", "student_weights", "data")
     words = _options(values, names)
+    words += _options({"more_teachers": values.get("more_teachers") or None})
     if values.get("pretrained"):
         words.append("--pretrained")
     size = values.get("image_size")

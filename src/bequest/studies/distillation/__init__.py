@@ -1,0 +1,1 @@
+"""Studies of methods that learn from a teacher and labelled data."""
