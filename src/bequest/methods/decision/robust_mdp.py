@@ -54,7 +54,7 @@ _LEAST_PENALTY = 1e-3
 class RobustMDP:
     """Robust Q-learning by the scalar dual."""
 
-    uncertainty: Uncertainty = "chi2"
+    uncertainty: Literal["chi2", "kl", "chi2-ball", "kl-ball", "contamination", "none"] = "chi2"
     """What nature may do; the paper's experiments take chi-square with a price."""
     penalty: Positive = 1.0
     """lambda, nature's price for a unit of divergence (paper: 0.5 to 10); of a ball, the first."""
