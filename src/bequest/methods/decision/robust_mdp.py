@@ -40,7 +40,7 @@ from bequest.errors import InputError
 from bequest.methods.base import Count, Discount, Fraction, NonNegative, Positive, method
 from bequest.nn.tabular import QTable
 from bequest.ops.divergences import Divergence, clipped_ratio, clipped_value
-from bequest.ops.robust_bellman import Nature, Uncertainty
+from bequest.ops.robust_bellman import Nature
 from bequest.ops.simulators import Simulator
 from bequest.ops.tabular import check_distribution, cumulative_probabilities
 from bequest.run import Result, Run
