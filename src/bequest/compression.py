@@ -116,9 +116,9 @@ def compress(
     ) as run:
         monitor = None
         if evaluate is not None:
-            from bequest.studies.compression.setting import top1_monitor
+            from bequest.studies.classification import top1_monitor
 
-            monitor = top1_monitor(evaluate, run)
+            monitor = top1_monitor(evaluate, run, name="score")
         result = instance.fit(
             Normalized(network, mean, std),
             num_classes=num_classes,

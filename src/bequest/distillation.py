@@ -133,9 +133,9 @@ def distill(
     ) as run:
         monitor = None
         if evaluate is not None:
-            from bequest.studies.data_free.setting import test_monitor
+            from bequest.studies.classification import top1_monitor
 
-            monitor = test_monitor(evaluate, run)
+            monitor = top1_monitor(evaluate, run)
         normalized = [Normalized(one, mean, std) for one in teachers]
         result = instance.fit(
             normalized if len(normalized) > 1 else normalized[0],

@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from bequest import data
-from bequest.data.catalog import DATA
-from bequest.losses.distillation import accuracy
 from bequest.nn.normalize import Normalized
 from bequest.run import Result, Run
+from bequest.studies.classification import rebuilds, teacher_for, top1_monitor
 from bequest.studies.compression.keypoints import (
     CANVAS,
     compose,
     keypoint_monitor,
     trained_keypoint_network,
 )
-from bequest.studies.teachers import trained_classifier
-from bequest.synthesis.observer import Monitor, predict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +78,7 @@ def student(size: str) -> dict[str, Any]:
     setting = SETTINGS[size]
     if setting.task == "keypoints":
         return {}
-    entry = DATA[setting.data]
-    mean, std = (entry.mean, entry.std) if setting.epochs else data.PUBLIC_NORMALIZATION
-    return {
-        "student": setting.network,
-        "num_classes": len(entry.class_names),
-        "image_size": entry.image_size,
-        "mean": mean,
-        "std": std,
-    }
+    return rebuilds(setting.data, setting.network, epochs=setting.epochs)
 
 
 def execute(method: Any, size: str, run: Run) -> Result:
@@ -100,23 +89,23 @@ def execute(method: Any, size: str, run: Run) -> Result:
     """
     setting = SETTINGS[size]
     images = data.load(setting.data)
-    network, mean, std, real = _prepared(setting, images, run)
+    network, real = _prepared(setting, images, run)
     keypoints = setting.task == "keypoints"
     return method.fit(
-        Normalized(network, mean, std),
+        network,
         image_size=CANVAS if keypoints else images.image_size,
         num_classes=None if keypoints else images.num_classes,
         backbone="backbone" if keypoints else "",
         real_images=real if method.images == "real" else None,
         run=run,
-        monitor=keypoint_monitor(images, run) if keypoints else top1_monitor(images, run),
+        monitor=keypoint_monitor(images, run)
+        if keypoints
+        else top1_monitor(images, run, name="score"),
     )
 
 
-def _prepared(
-    setting: Setting, images: data.ImageData, run: Run
-) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...], Tensor]:
-    """The trained network, its normalisation, and real images for the upper control."""
+def _prepared(setting: Setting, images: data.ImageData, run: Run) -> tuple[Normalized, Tensor]:
+    """The trained network, and real images for the upper control."""
     if setting.task == "keypoints":
         network = trained_keypoint_network(
             images, canvases=_CANVASES, epochs=setting.epochs, seed=run.seed, run=run
@@ -124,22 +113,6 @@ def _prepared(
         real, _, _ = compose(
             images.train_images, images.train_labels, count=_CANVASES, seed=run.seed
         )
-        return network, images.mean, images.std, real
-    if not setting.epochs:
-        mean, std = data.PUBLIC_NORMALIZATION
-        return data.public_network(setting.network), mean, std, images.train_images
-    network = trained_classifier(
-        setting.network, images, epochs=setting.epochs, seed=run.seed, run=run
-    )
-    return network, images.mean, images.std, images.train_images
-
-
-def top1_monitor(images: data.ImageData, run: Run) -> Monitor:
-    """`score`, top-1 on the test images in percent."""
-    pixels = images.test_images.to(run.device)
-    labels = images.test_labels.to(run.device)
-
-    def monitor(network: nn.Module) -> dict[str, float]:
-        return {"score": 100 * accuracy(predict(network, pixels, run), labels).item()}
-
-    return monitor
+        return Normalized(network, images.mean, images.std), real
+    teacher = teacher_for(setting.network, images, epochs=setting.epochs, run=run)
+    return teacher, images.train_images

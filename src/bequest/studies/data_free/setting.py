@@ -5,18 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import nn
-
 from bequest import data
-from bequest.data.catalog import DATA
-from bequest.losses.distillation import accuracy
 from bequest.methods.data_free.real_data_kd import RealDataKD
-from bequest.nn import zoo
-from bequest.nn.normalize import Normalized
 from bequest.run import Budget, Result, Run
-from bequest.studies.teachers import trained_classifier
-from bequest.synthesis.observer import Monitor, predict
+from bequest.studies.classification import rebuilds, student_for, teacher_for, top1_monitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +63,7 @@ def budget(size: str) -> Budget:
 def student(size: str) -> dict[str, Any]:
     """What rebuilds the student that a run leaves."""
     setting = SETTINGS[size]
-    entry = DATA[setting.data]
-    mean, std = (entry.mean, entry.std) if setting.teacher_epochs else data.PUBLIC_NORMALIZATION
-    return {
-        "student": setting.student,
-        "num_classes": len(entry.class_names),
-        "image_size": entry.image_size,
-        "mean": mean,
-        "std": std,
-    }
+    return rebuilds(setting.data, setting.student, epochs=setting.teacher_epochs)
 
 
 def execute(method: Any, size: str, run: Run) -> Result:
@@ -89,40 +73,18 @@ def execute(method: Any, size: str, run: Run) -> Result:
     """
     setting = SETTINGS[size]
     images = data.load(setting.data)
-    mean, std = images.mean, images.std
-    if setting.teacher_epochs:
-        teacher = trained_classifier(
-            setting.teacher, images, epochs=setting.teacher_epochs, seed=run.seed, run=run
-        )
-    else:
-        teacher = data.public_network(setting.teacher)
-        mean, std = data.PUBLIC_NORMALIZATION
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
-        learner = zoo.build(
-            setting.student, num_classes=images.num_classes, in_channels=images.image_size[0]
-        )
-    teacher = Normalized(teacher, mean, std)
-    learner = Normalized(learner, mean, std)
+    epochs = setting.teacher_epochs
+    teacher = teacher_for(setting.teacher, images, epochs=epochs, run=run)
+    learner = student_for(setting.student, images, epochs=epochs, run=run)
+    monitor = top1_monitor(images, run)
     arguments: dict[str, Any] = {
         "image_size": images.image_size,
         "num_classes": images.num_classes,
         "run": run,
-        "monitor": test_monitor(images, run),
+        "monitor": monitor,
     }
     if isinstance(method, RealDataKD):
         arguments["images"] = images.train_images
     result = method.fit(teacher, learner, **arguments)
-    result.metrics["teacher_accuracy"] = test_monitor(images, run)(run.place(teacher))["accuracy"]
+    result.metrics["teacher_accuracy"] = monitor(run.place(teacher))["accuracy"]
     return result
-
-
-def test_monitor(images: data.ImageData, run: Run) -> Monitor:
-    """Top-1 accuracy on the test images, in percent."""
-    pixels = images.test_images.to(run.device)
-    labels = images.test_labels.to(run.device)
-
-    def monitor(network: nn.Module) -> dict[str, float]:
-        return {"accuracy": 100 * accuracy(predict(network, pixels, run), labels).item()}
-
-    return monitor

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bequest.nn.tabular import QTable
 from bequest.run import Run
+from bequest.run.pictures import drawn
 
 _ARROWS = "←↓→↑"
 """FrozenLake's order of actions."""
@@ -49,9 +47,5 @@ def picture_values(run: Run, name: str, table: QTable, grid: tuple[int, int]) ->
 
 
 def _keep(run: Run, name: str, figure: Figure) -> None:
-    if run.folder is None:
-        return
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    run.picture(name, torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
+    if run.folder is not None:
+        run.picture(name, drawn(figure))

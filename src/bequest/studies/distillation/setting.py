@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from bequest import data
-from bequest.data.catalog import DATA
 from bequest.data.splits import stratified_split
 from bequest.methods.data_free.real_data_kd import RealDataKD
-from bequest.nn import zoo
-from bequest.nn.normalize import Normalized
 from bequest.run import Budget, Result, Run
-from bequest.studies.data_free.setting import test_monitor
-from bequest.studies.teachers import trained_classifier
+from bequest.studies.classification import rebuilds, student_for, teacher_for, top1_monitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +65,7 @@ def budget(size: str) -> Budget:
 def student(size: str) -> dict[str, Any]:
     """What rebuilds the student that a run leaves."""
     setting = SETTINGS[size]
-    entry = DATA[setting.data]
-    mean, std = (entry.mean, entry.std) if setting.teacher_epochs else data.PUBLIC_NORMALIZATION
-    return {
-        "student": setting.student,
-        "num_classes": len(entry.class_names),
-        "image_size": entry.image_size,
-        "mean": mean,
-        "std": std,
-    }
+    return rebuilds(setting.data, setting.student, epochs=setting.teacher_epochs)
 
 
 def execute(method: Any, size: str, run: Run) -> Result:
@@ -90,25 +76,14 @@ def execute(method: Any, size: str, run: Run) -> Result:
     """
     setting = SETTINGS[size]
     images = data.load(setting.data)
-    mean, std = images.mean, images.std
-    if setting.teacher_epochs:
-        teacher = trained_classifier(
-            setting.teacher, images, epochs=setting.teacher_epochs, seed=run.seed, run=run
-        )
-    else:
-        teacher = data.public_network(setting.teacher)
-        mean, std = data.PUBLIC_NORMALIZATION
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
-        learner = zoo.build(
-            setting.student, num_classes=images.num_classes, in_channels=images.image_size[0]
-        )
+    epochs = setting.teacher_epochs
+    teacher = teacher_for(setting.teacher, images, epochs=epochs, run=run)
+    learner = student_for(setting.student, images, epochs=epochs, run=run)
     pixels, labels = images.train_images, images.train_labels
     if setting.labelled:
         _, few = stratified_split(labels, test=setting.labelled)
         pixels, labels = pixels[few], labels[few]
-    teacher = Normalized(teacher, mean, std)
-    monitor = test_monitor(images, run)
+    monitor = top1_monitor(images, run)
     arguments: dict[str, Any] = {
         "images": pixels,
         "image_size": images.image_size,
@@ -118,6 +93,6 @@ def execute(method: Any, size: str, run: Run) -> Result:
     }
     if not isinstance(method, RealDataKD):  # which needs no labels
         arguments["labels"] = labels
-    result = method.fit(teacher, Normalized(learner, mean, std), **arguments)
+    result = method.fit(teacher, learner, **arguments)
     result.metrics["teacher_accuracy"] = monitor(run.place(teacher))["accuracy"]
     return result

@@ -15,11 +15,8 @@ from bequest.data.catalog import DATA
 from bequest.data.pool import load_pool
 from bequest.errors import InputError
 from bequest.methods.data_free.real_data_kd import RealDataKD
-from bequest.nn import zoo
-from bequest.nn.normalize import Normalized
 from bequest.run import Budget, Result, Run
-from bequest.studies.data_free.setting import test_monitor
-from bequest.studies.teachers import trained_classifier
+from bequest.studies.classification import rebuilds, student_for, teacher_for, top1_monitor
 from bequest.studies.unlabelled.foreign_images import foreign_images
 
 _TINY_IMAGENET = ("tiny_imagenet100_sub.tar", "tiny-imagenet-200/train")
@@ -90,15 +87,7 @@ def budget(size: str) -> Budget:
 def student(size: str) -> dict[str, Any]:
     """What rebuilds the student that a run leaves."""
     setting = SETTINGS[size]
-    entry = DATA[setting.data]
-    mean, std = (entry.mean, entry.std) if setting.teacher_epochs else data.PUBLIC_NORMALIZATION
-    return {
-        "student": setting.student,
-        "num_classes": len(entry.class_names),
-        "image_size": entry.image_size,
-        "mean": mean,
-        "std": std,
-    }
+    return rebuilds(setting.data, setting.student, epochs=setting.teacher_epochs)
 
 
 @cache
@@ -134,21 +123,10 @@ def execute(method: Any, size: str, run: Run) -> Result:
     # First what may be missing, then what takes time.
     images = data.load(setting.data)
     unlabelled = pool(size)
-    mean, std = images.mean, images.std
-    if setting.teacher_epochs:
-        teacher = trained_classifier(
-            setting.teacher, images, epochs=setting.teacher_epochs, seed=run.seed, run=run
-        )
-    else:
-        teacher = data.public_network(setting.teacher)
-        mean, std = data.PUBLIC_NORMALIZATION
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
-        learner = zoo.build(
-            setting.student, num_classes=images.num_classes, in_channels=images.image_size[0]
-        )
-    teacher = Normalized(teacher, mean, std)
-    monitor = test_monitor(images, run)
+    epochs = setting.teacher_epochs
+    teacher = teacher_for(setting.teacher, images, epochs=epochs, run=run)
+    learner = student_for(setting.student, images, epochs=epochs, run=run)
+    monitor = top1_monitor(images, run)
     arguments: dict[str, Any] = {
         "image_size": images.image_size,
         "num_classes": images.num_classes,
@@ -159,6 +137,6 @@ def execute(method: Any, size: str, run: Run) -> Result:
         arguments["images"] = images.train_images
     else:
         arguments["pool"] = unlabelled
-    result = method.fit(teacher, Normalized(learner, mean, std), **arguments)
+    result = method.fit(teacher, learner, **arguments)
     result.metrics["teacher_accuracy"] = monitor(run.place(teacher))["accuracy"]
     return result
