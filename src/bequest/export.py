@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bequest import catalog
 from bequest.errors import BequestError, InputError, unknown
+from bequest.extras import load_extra
 from bequest.methods.base import configure
 from bequest.nn.load import load_network
 from bequest.nn.narrow import RECORD, narrow, read_record
@@ -239,13 +240,7 @@ def _images(image_size: tuple[int, int, int]) -> Tensor:
 
 def _require_onnx() -> None:
     for name in ("onnx", "onnxscript"):
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            raise InputError(
-                f"{name} cannot be imported ({type(error).__name__}: {error}). Install it with "
-                'pip install "bequest[onnx]".'
-            ) from error
+        load_extra(name, extra="onnx")
 
 
 def _onnx_runtime() -> Any:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bequest.errors import InputError
+from bequest.extras import load_extra
 from bequest.ops.tabular import TabularModel
 
 NAMES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -30,12 +31,7 @@ def make_world(name: str, **options: Any) -> Any:
     Raises:
         InputError: When gymnasium is missing or knows no such world.
     """
-    try:
-        import gymnasium
-    except ImportError as error:
-        raise InputError(
-            f"The world '{name}' needs gymnasium: pip install \"bequest[decision]\""
-        ) from error
+    gymnasium = load_extra("gymnasium", extra="decision")
     ids, defaults = NAMES.get(name, ((name,), {}))
     known = [id for id in ids if id in gymnasium.registry]
     if not known:

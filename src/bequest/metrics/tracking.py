@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bequest.ops.assignment import load_matching_library
+from bequest.extras import load_extra
 from bequest.ops.boxes import pair_iou
 
 _NAMES = {
@@ -53,7 +53,7 @@ def tracking_figures(
     Raises:
         InputError: Without motmetrics.
     """
-    library = load_matching_library("motmetrics")
+    library = load_extra("motmetrics", extra="matching")
     accumulators = []
     for true, hypothesis in zip(truth, found):
         accumulator = library.MOTAccumulator(auto_id=False)

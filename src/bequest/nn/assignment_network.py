@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from bequest.ops.assignment import PairBatch
-from bequest.ops.bipartite import Pairs, segment_extreme, segment_mean
+from bequest.ops.bipartite import Pairs
+from bequest.ops.segments import segment_extreme, segment_mean
 
 Statistics = Literal["problem", "batch"]
 
@@ -52,9 +53,9 @@ class Standardize(nn.Module):
             # torch.var over the first dimension takes several times as long on a CPU.
             variance = centred.detach().square().sum(0) / max(1, len(fixed) - 1)
             return centred * (variance + 1e-5).rsqrt()
-        mean = segment_mean(fixed, segment, count)
+        mean = segment_mean(fixed, segment, count=count)
         centred = values - mean[segment]
-        variance = segment_mean(centred.detach().square(), segment, count)
+        variance = segment_mean(centred.detach().square(), segment, count=count)
         size = torch.bincount(segment, minlength=count)[:, None]
         variance = variance * size / (size - 1).clamp_min(1)
         return centred * (variance + 1e-5).rsqrt()[segment]
@@ -88,9 +89,9 @@ class ChannelGate(nn.Module):
     def forward(self, values: Tensor, segment: Tensor, count: int) -> Tensor:
         """`(number, width)`, gated."""
         pooled = [
-            segment_mean(values, segment, count),
-            segment_extreme(values, segment, count, kind="amax"),
-            segment_extreme(values, segment, count, kind="amin"),
+            segment_mean(values, segment, count=count),
+            segment_extreme(values, segment, count=count, kind="amax"),
+            segment_extreme(values, segment, count=count, kind="amin"),
         ]
         return values * self.layers(torch.cat(pooled, 1))[segment]
 
@@ -119,7 +120,7 @@ class MessageLayer(nn.Module):
         attention = self.weight(torch.cat([target, source], 1), of_edge, count)
         weight = torch.sigmoid(self.weight_out(attention))
         message = self.message(torch.cat([weight * source, edges], 1), of_edge, count)
-        incoming = segment_mean(message, ends[1], len(x))
+        incoming = segment_mean(message, ends[1], count=len(x))
         return self.node(torch.cat([x, incoming], 1), of_node, count), edges
 
 

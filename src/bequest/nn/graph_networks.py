@@ -16,7 +16,6 @@ of a batch, and several times faster than gathering messages edge by edge.
 
 from __future__ import annotations
 
-import importlib
 import re
 import warnings
 from itertools import pairwise
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bequest.errors import InputError
+from bequest.extras import load_extra
 from bequest.nn.modes import frozen
 from bequest.nn.weights import require_finite
 
@@ -65,7 +65,7 @@ class GraphClassifier(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        geometric = load_geometric("torch_geometric.nn")
+        geometric = _geometric("torch_geometric.nn")
         widths = [num_features] + [width] * (layers - 1)
         self.kind = kind
         self.dropout = dropout
@@ -80,7 +80,7 @@ class GraphClassifier(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
         """The logits of each graph."""
-        geometric = load_geometric("torch_geometric.nn")
+        geometric = _geometric("torch_geometric.nn")
         with torch.autocast(x.device.type, enabled=False):
             adjacency = self._adjacency(edge_index, len(x), x.dtype)
             for number, (convolve, norm) in enumerate(zip(self.convolutions, self.norms)):
@@ -93,9 +93,9 @@ class GraphClassifier(nn.Module):
         """Transposed, as PyTorch Geometric takes it: row k holds the edges that end in node k."""
         weight = torch.ones(edges.shape[1], dtype=dtype, device=edges.device)
         if self.kind == "gcn":
-            normalize = load_geometric("torch_geometric.nn.conv.gcn_conv").gcn_norm
+            normalize = _geometric("torch_geometric.nn.conv.gcn_conv").gcn_norm
             edges, weight = normalize(edges, weight, nodes, add_self_loops=True)
-        transpose = load_geometric("torch_geometric.utils").to_torch_csr_tensor
+        transpose = _geometric("torch_geometric.utils").to_torch_csr_tensor
         with warnings.catch_warnings():
             # Torch says once a process that sparse matrices are in beta and are not checked.
             warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
@@ -129,19 +129,9 @@ def build_graph_network(name: str, *, num_features: int, num_classes: int) -> Gr
     )
 
 
-def load_geometric(module: str) -> Any:
-    """A module of PyTorch Geometric, which is an extra.
-
-    Raises:
-        InputError: Where it is missing or broken, with how to get it.
-    """
-    try:
-        return importlib.import_module(module)
-    except Exception as error:
-        raise InputError(
-            f"Graph networks need PyTorch Geometric, which cannot be imported "
-            f'({type(error).__name__}: {error}). Install it: pip install "bequest[graphs]"'
-        ) from error
+def _geometric(module: str) -> Any:
+    """A module of PyTorch Geometric."""
+    return load_extra(module, extra="graphs")
 
 
 def check_graph_network(

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from bequest.errors import InputError, unknown
+from bequest.extras import load_extra
 from bequest.nn import zoo
 from bequest.nn.inspection import check_network
 from bequest.nn.weights import SUFFIXES, load_weights, save_weights
@@ -129,7 +129,7 @@ def _from_timm(
     image_size: tuple[int, int, int] | None,
     pretrained: bool,
 ) -> nn.Module:
-    timm = _import_optional("timm")
+    timm = _vision("timm")
     if not timm.is_model(name):
         raise unknown("timm network", name, timm.list_models())
     if pretrained:
@@ -156,7 +156,7 @@ def _from_timm(
 def _from_torchvision(
     name: str, *, num_classes: int, in_channels: int, image_size: object, pretrained: bool
 ) -> nn.Module:
-    models = _import_optional("torchvision.models")
+    models = _vision("torchvision.models")
     if name not in models.list_models():
         raise unknown("torchvision network", name, models.list_models())
     if in_channels != 3:
@@ -236,16 +236,11 @@ def _parameters(factory: Callable[..., Any]) -> set[str]:
     return taken
 
 
-def _import_optional(name: str) -> ModuleType:
-    package = name.partition(".")[0]
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        # Any exception: a torchvision that was built for another torch raises RuntimeError.
-        raise InputError(
-            f"{package} cannot be imported ({type(error).__name__}: {error}). Install it with "
-            'pip install "bequest[vision]"; torch and torchvision must be of matching builds.'
-        ) from error
+def _vision(module: str) -> Any:
+    """Timm or torchvision."""
+    return load_extra(
+        module, extra="vision", advice="; torch and torchvision must be of matching builds."
+    )
 
 
 def _require_same_classes(spec: str, known: int | None, wanted: int) -> None:

@@ -9,7 +9,6 @@ block's output stays and the head fits unchanged.
 from __future__ import annotations
 
 import copy
-import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bequest.errors import InputError
+from bequest.extras import load_extra
 from bequest.nn.cost import parameters
 from bequest.nn.modes import frozen
 from bequest.nn.narrow import Record, narrowed
@@ -143,7 +143,7 @@ def prune_backbone(
         InputError: When torch-pruning is missing or cannot follow the network, when a layer would
             be emptied, when nothing would be removed, and when a tap would change its shape.
     """
-    library = _torch_pruning()
+    library = load_extra("torch_pruning", extra="compress")
     share_of = rule if callable(rule) else _RULES[rule]
     pruned = copy.deepcopy(backbone).eval()
     layers = dict(pruned.named_modules())
@@ -184,16 +184,6 @@ def prune_backbone(
         parameters_after=parameters(pruned),
     )
     return pruned, report
-
-
-def _torch_pruning() -> Any:
-    try:
-        return importlib.import_module("torch_pruning")
-    except Exception as error:
-        raise InputError(
-            f"torch-pruning cannot be imported ({type(error).__name__}: {error}). Install it with "
-            'pip install "bequest[compress]".'
-        ) from error
 
 
 def _graph(library: Any, network: nn.Module, images: Tensor) -> Any:

@@ -5,10 +5,9 @@ An assignment is `(batch, rows)` int64: the column of each row, -1 where a row h
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bequest.errors import InputError
+from bequest.extras import load_extra
 from bequest.ops.sinkhorn import pair_mask
 
 ExactSolver = Literal["scipy", "lapx"]
@@ -151,7 +151,7 @@ def exact_assignment(
             row, column = linear_sum_assignment(costs[place, :height, :width])
             found[place, row] = column
     else:
-        lap = load_matching_library("lap")
+        lap = load_extra("lap", extra="matching")
         for height, width in np.unique(sizes, axis=0).tolist():
             places = np.flatnonzero((sizes == (height, width)).all(1))
             same = np.ascontiguousarray(costs[places, :height, :width])
@@ -208,21 +208,6 @@ def assignment_cost(found: Tensor, costs: Tensor) -> Tensor:
     """The summed cost of each problem's pairs, `(batch,)`."""
     chosen = costs.gather(2, found.clamp_min(0)[:, :, None])[:, :, 0]
     return (chosen * (found >= 0)).sum(1)
-
-
-def load_matching_library(module: str) -> Any:
-    """A module of the extra `matching`: `lap` (lapx) or `motmetrics`.
-
-    Raises:
-        InputError: Where it is missing or broken, with how to get it.
-    """
-    try:
-        return importlib.import_module(module)
-    except Exception as error:
-        raise InputError(
-            f"{module} cannot be imported ({type(error).__name__}: {error}). Install it: "
-            'pip install "bequest[matching]"'
-        ) from error
 
 
 def check_assignments(found: Tensor, problems: PairBatch, *, partial: bool) -> None:
