@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -9,12 +10,19 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from bequest.catalog import methods
+from bequest.claims.results import Report
 from bequest.report.measured import fill
 from bequest.report.method_page import render_index, render_method_page
 from bequest.report.readme_table import read_folder
 
 _ROOT = Path(__file__).parents[1]
 _SPEED = "<!-- benchmarks/RESULTS.md -->"
+
+
+@cache
+def _reports() -> list[Report]:
+    """What `results/` holds, read once for all pages."""
+    return read_folder(_ROOT / "results")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -26,7 +34,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """The pages themselves, from source, study and `results/`."""
-    reports = read_folder(_ROOT / "results")
+    reports = _reports()
     pages = {
         f"methods/{id}.md": render_method_page(entry, reports) for id, entry in methods().items()
     }
@@ -38,7 +46,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Measured arms where a mark names them; the benchmarks, a level deeper than they stand."""
-    markdown = fill(markdown, read_folder(_ROOT / "results"))
+    markdown = fill(markdown, _reports())
     if _SPEED not in markdown:
         return markdown
     results = _ROOT / "benchmarks" / "RESULTS.md"

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bequest.ops.assignment import pad_problems
-from bequest.ops.bipartite import cheapest_pairs, neighbour_counts, segment_extreme, segment_mean
+from bequest.ops.bipartite import cheapest_pairs, neighbour_counts
+from bequest.ops.segments import segment_extreme, segment_mean
 
 
 @pytest.mark.parametrize(("n", "k"), [(3, 10), (10, 12), (19, 12), (20, 14), (150, 40)])
@@ -37,6 +38,14 @@ def test_both_sides_leave_no_column_alone():
 def test_segments_by_hand():
     values = torch.tensor([[1.0], [5.0], [-3.0], [2.0]])
     segment = torch.tensor([0, 2, 0, 2])
-    assert segment_mean(values, segment, 3).flatten().tolist() == [-1.0, 0.0, 3.5]
-    assert segment_extreme(values, segment, 3, kind="amax").flatten().tolist() == [1.0, 0.0, 5.0]
-    assert segment_extreme(values, segment, 3, kind="amin").flatten().tolist() == [-3.0, 0.0, 2.0]
+    assert segment_mean(values, segment, count=3).flatten().tolist() == [-1.0, 0.0, 3.5]
+    assert segment_extreme(values, segment, count=3, kind="amax").flatten().tolist() == [
+        1.0,
+        0.0,
+        5.0,
+    ]
+    assert segment_extreme(values, segment, count=3, kind="amin").flatten().tolist() == [
+        -3.0,
+        0.0,
+        2.0,
+    ]

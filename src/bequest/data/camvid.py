@@ -8,7 +8,6 @@ SegNet: 367 frames to train on, 101 to validate, 233 to test; 11 classes and voi
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from bequest.data.archives import unpacked_where
 from bequest.data.cache import cache_folder
 from bequest.data.label_maps import IGNORED, SegmentationData
 from bequest.errors import InputError
@@ -84,15 +84,8 @@ def _read(folder: Path, height: int, width: int) -> SegmentationData:
 def _files(folder: Path) -> _Files:
     archive = folder / _ARCHIVE
     if archive.is_file():
-        try:
-            with tarfile.open(archive) as opened:
-                # Read whole, into memory: nothing in the archive decides where anything is written.
-                members = {PurePosixPath(m.name): m for m in opened if m.isfile()}
-                contents = {p: opened.extractfile(m) for p, m in members.items()}
-                read = {p: c.read() for p, c in contents.items() if c and p.suffix in _PICTURES}
-        except (tarfile.TarError, OSError) as error:
-            raise InputError(f"'{archive}' cannot be read ({error}). Get it again.") from error
-        return {path: partial(bytes, content) for path, content in read.items()}
+        read = unpacked_where(archive, lambda name: name.endswith(_PICTURES))
+        return {PurePosixPath(name): partial(bytes, content) for name, content in read.items()}
     for name in ("CamVid", "camvid"):
         if (folder / name / "train").is_dir():
             found: Iterable[Path] = (folder / name).glob("*/*")

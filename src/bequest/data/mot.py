@@ -6,7 +6,6 @@ A line is `frame,identity,left,top,width,height,confidence,...`; frames count fr
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bequest.data.archives import unpacked
 from bequest.data.cache import cache_folder
 from bequest.errors import InputError, unknown
 
@@ -116,11 +116,11 @@ def load_sequences(name: str) -> dict[str, BoxSequence]:
             for sequence in ("TUD-Stadtmitte", "TUD-Campus")
         }
     elif name == "mot15":
-        read = _archive_reader(cache_folder())
         parts = {
             sequence: (f"train/{sequence}/gt.txt", f"train/{sequence}/det/det.txt")
             for sequence in ("TUD-Stadtmitte", "TUD-Campus")
         } | {"PETS09-S2L1": (PETS_TRUTH, "train/PETS09-S2L1/det/det.txt")}
+        read = _archive_reader(cache_folder(), {file for files in parts.values() for file in files})
     else:
         raise unknown("set of tracks", name, ["tud", "mot15"])
     return {sequence: _sequence(sequence, read, *files) for sequence, files in parts.items()}
@@ -158,7 +158,7 @@ def _wheel_reader() -> Callable[[str], str]:
     return read
 
 
-def _archive_reader(folder: Path) -> Callable[[str], str]:
+def _archive_reader(folder: Path, names: set[str]) -> Callable[[str], str]:
     for name in (COLLECTED, PETS_TRUTH):
         if not (folder / name).is_file():
             raise InputError(
@@ -168,15 +168,15 @@ def _archive_reader(folder: Path) -> Callable[[str], str]:
                 "neither."
             )
 
+    # Read at once: an archive that is compressed whole is unpacked from its start for each file.
+    content = unpacked(folder / COLLECTED, names - {PETS_TRUTH})
+
     def read(name: str) -> str:
         try:
             if name == PETS_TRUTH:
                 return (folder / name).read_text(encoding="ascii")
-            with tarfile.open(folder / COLLECTED) as archive:
-                stream = archive.extractfile(name)
-                assert stream is not None
-                return stream.read().decode("ascii")
-        except (OSError, KeyError, tarfile.TarError, EOFError, UnicodeDecodeError) as error:
+            return content[name].decode("ascii")
+        except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{name} cannot be read in '{folder}' ({error}).") from error
 
     return read

@@ -8,7 +8,6 @@ sets that the papers of the field use, from the cache folder.
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from bequest.data.archives import unpacked_where
 from bequest.data.cache import cache_folder
 from bequest.data.presence import package_folder
 from bequest.errors import InputError
@@ -172,19 +172,12 @@ def _of_archive(folder: Path, name: str, shrink: int) -> PictureData:
 def _files(folder: Path, wanted: Sequence[str]) -> dict[PurePosixPath, bytes]:
     archive = folder / _ARCHIVE
     if archive.is_file():
-        try:
-            with tarfile.open(archive) as opened:
-                # Read into memory: nothing in the archive decides where anything is written.
-                members = {
-                    PurePosixPath(m.name): m
-                    for m in opened
-                    if m.isfile() and m.name.endswith(".png")
-                    and str(PurePosixPath(m.name).parent) in wanted
-                }  # fmt: skip
-                streams = {path: opened.extractfile(m) for path, m in members.items()}
-                return {path: stream.read() for path, stream in streams.items() if stream}
-        except (tarfile.TarError, OSError) as error:
-            raise InputError(f"'{archive}' cannot be read ({error}). Get it again.") from error
+
+        def is_wanted(name: str) -> bool:
+            return name.endswith(".png") and str(PurePosixPath(name).parent) in wanted
+
+        read = unpacked_where(archive, is_wanted)
+        return {PurePosixPath(name): content for name, content in read.items()}
     images = folder / _REPOSITORY
     if images.is_dir():
         paths = [path for name in wanted for path in (images / name).glob("*.png")]

@@ -75,25 +75,3 @@ def _smallest(costs: Tensor, counts: Tensor) -> Tensor:
     rank = torch.arange(most, device=costs.device)
     chosen = (rank < counts[:, None])[:, None].expand(places.shape)
     return torch.zeros_like(costs, dtype=torch.bool).scatter_(2, places, chosen)
-
-
-def segment_mean(values: Tensor, segment: Tensor, count: int) -> Tensor:
-    """The mean of the rows of `values` `(number, width)` by segment, `(count, width)`; 0 for none.
-
-    Args:
-        values: `(number, width)`.
-        segment: `(number,)` int64, in any order.
-        count: Segments.
-    """
-    sums = values.new_zeros(count, values.shape[1]).index_add(0, segment, values)
-    sizes = torch.bincount(segment, minlength=count).clamp_min(1)
-    return sums / sizes[:, None]
-
-
-def segment_extreme(
-    values: Tensor, segment: Tensor, count: int, *, kind: Literal["amax", "amin"]
-) -> Tensor:
-    """The largest or smallest value by segment and column, `(count, width)`; 0 for none."""
-    index = segment[:, None].expand(values.shape)
-    start = values.new_zeros(count, values.shape[1])
-    return start.scatter_reduce(0, index, values, kind, include_self=False)

@@ -1,6 +1,8 @@
-"""Softmax and mean over segments: rows that share an index, in any order, batched."""
+"""Softmax, sums, means and extremes of rows that share an index, in any order, batched."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,3 +30,18 @@ def segment_softmax(logits: Tensor, index: Tensor, *, count: int) -> Tensor:
 def segment_sum(rows: Tensor, index: Tensor, *, count: int) -> Tensor:
     """The sum of the rows `(rows, dim)` of equal index, `(count, dim)`; 0 for an empty segment."""
     return rows.new_zeros(count, rows.shape[1]).index_add(0, index, rows)
+
+
+def segment_mean(values: Tensor, index: Tensor, *, count: int) -> Tensor:
+    """The mean of the rows `(rows, dim)` of equal index, `(count, dim)`; 0 for an empty segment."""
+    sizes = torch.bincount(index, minlength=count).clamp_min(1)
+    return segment_sum(values, index, count=count) / sizes[:, None]
+
+
+def segment_extreme(
+    values: Tensor, index: Tensor, *, count: int, kind: Literal["amax", "amin"]
+) -> Tensor:
+    """The largest or smallest value by segment and column, `(count, dim)`; 0 for an empty one."""
+    index = index[:, None].expand(values.shape)
+    start = values.new_zeros(count, values.shape[1])
+    return start.scatter_reduce(0, index, values, kind, include_self=False)

@@ -42,7 +42,7 @@ from bequest.ops.crops import random_resized_crop
 from bequest.ops.mix_statistics import beta, mix_statistics
 from bequest.ops.selection import Selected, dynamic_selection
 from bequest.run import Result, Run
-from bequest.synthesis.learner import cosine
+from bequest.synthesis.learner import cosine, stepped
 from bequest.synthesis.observer import Monitor, observe, predict
 from bequest.synthesis.selection_log import SelectionLog
 from bequest.synthesis.shift import report_shift
@@ -198,9 +198,7 @@ class KD3:
     def _rate(self, fraction: float) -> float:
         if self.schedule == "cosine":
             return self.learning_rate * cosine(fraction)
-        return self.learning_rate * 0.1 ** sum(
-            fraction >= epoch / _EPOCHS for epoch in (150, 180, 210)
-        )
+        return self.learning_rate * stepped(fraction)
 
 
 class Lesson:
