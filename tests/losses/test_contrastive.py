@@ -1,4 +1,4 @@
-"""InfoNCE against plain loops."""
+"""Contrastive losses against plain loops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from bequest.errors import InputError
-from bequest.losses.contrastive import info_nce
+from bequest.losses.contrastive import info_nce, supervised_contrast
 
 
 def by_loops(queries, keys, temperature, valid):
@@ -77,3 +77,36 @@ def test_identical_instances_cost_the_logarithm_of_their_number():
 def test_what_does_not_fit_is_refused(queries, keys, temperature):
     with pytest.raises(InputError, match="temperature above 0"):
         info_nce(queries, keys, temperature=temperature)
+
+
+def test_supervised_contrast_is_the_mean_over_all_others_of_the_class():
+    rows, labels, temperature = vectors(5, 3), [0, 1, 0, 0, 2], 0.7
+    expected = []
+    for i in range(5):
+        scores = [float(rows[i] @ rows[j]) / temperature for j in range(5)]
+        total = sum(math.exp(s) for j, s in enumerate(scores) if j != i)
+        mates = [j for j in range(5) if j != i and labels[j] == labels[i]]
+        terms = [math.log(total) - scores[j] for j in mates]
+        expected.append(sum(terms) / len(terms) if terms else 0.0)
+    found = supervised_contrast(rows, torch.tensor(labels), temperature=temperature)
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_supervised_contrast_of_equal_rows_is_the_logarithm_of_all_others():
+    found = supervised_contrast(torch.zeros(9, 4), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]))
+    assert found.tolist() == pytest.approx([math.log(8)] * 9)
+
+
+def test_supervised_contrast_follows_a_permutation_and_has_a_finite_gradient():
+    rows, labels = vectors(6, 3).requires_grad_(), torch.tensor([0, 1, 0, 1, 2, 1])
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    found = supervised_contrast(rows, labels)
+    moved = supervised_contrast(rows[order], labels[order])
+    torch.testing.assert_close(found[order], moved)
+    found.sum().backward()
+    assert rows.grad.isfinite().all() and rows.grad.abs().sum() > 0
+
+
+def test_supervised_contrast_refuses_labels_of_another_number():
+    with pytest.raises(InputError, match="temperature above 0"):
+        supervised_contrast(vectors(4), torch.zeros(3, dtype=torch.int64))

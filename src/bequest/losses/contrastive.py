@@ -72,3 +72,34 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
     scores = scores.masked_fill(itself, torch.finfo(scores.dtype).min)
     partner = torch.arange(len(views), device=views.device).roll(len(first))
     return F.cross_entropy(scores, partner, reduction="none")
+
+
+def supervised_contrast(vectors: Tensor, labels: Tensor, *, temperature: float = 0.07) -> Tensor:
+    """Per-row `-mean over p in P(i) of log( exp(v_i v_p / T) / sum over a != i of exp(v_i v_a / T) )`.
+
+    Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, eq. 2 (the outer sum), with
+    P(i) all other rows of the label of row i. Vectors are taken as they are: give unit vectors for
+    the published form.
+
+    Args:
+        vectors: `(count, dim)`.
+        labels: `(count,)`, integers.
+        temperature: T, above 0.
+
+    Returns:
+        `(count,)`, at least 0, in fp32; 0 for a row whose label no other row has.
+
+    Raises:
+        InputError: When the shapes do not fit or the temperature is not above 0.
+    """
+    if vectors.dim() != 2 or labels.shape != vectors.shape[:1] or temperature <= 0:
+        raise InputError(
+            f"vectors {tuple(vectors.shape)}, labels {tuple(labels.shape)}, temperature "
+            f"{temperature}: (count, dim), (count,) and a temperature above 0 are needed."
+        )
+    scores = vectors.float() @ vectors.float().T / temperature
+    itself = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    scores = scores.masked_fill(itself, torch.finfo(scores.dtype).min)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    log_shares = scores.log_softmax(1).masked_fill(~positive, 0.0)
+    return -log_shares.sum(1) / positive.sum(1).clamp_min(1)
