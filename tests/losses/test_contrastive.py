@@ -104,7 +104,8 @@ def test_supervised_contrast_follows_a_permutation_and_has_a_finite_gradient():
     moved = supervised_contrast(rows[order], labels[order])
     torch.testing.assert_close(found[order], moved)
     found.sum().backward()
-    assert rows.grad.isfinite().all() and rows.grad.abs().sum() > 0
+    assert rows.grad.isfinite().all()
+    assert rows.grad.abs().sum() > 0
 
 
 def test_supervised_contrast_refuses_labels_of_another_number():

@@ -75,7 +75,7 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
 
 
 def supervised_contrast(vectors: Tensor, labels: Tensor, *, temperature: float = 0.07) -> Tensor:
-    """Per-row `-mean over p in P(i) of log( exp(v_i v_p / T) / sum over a != i of exp(v_i v_a / T) )`.
+    """Per-row `-mean over p in P(i) of log( exp(v_i v_p / T) / sum of exp(v_i v_a / T), a != i )`.
 
     Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, eq. 2 (the outer sum), with
     P(i) all other rows of the label of row i. Vectors are taken as they are: give unit vectors for
