@@ -21,4 +21,21 @@ ENTRIES = (
             arxiv="1503.02531",
         ),
     ),
+    Entry(
+        id="pckd",
+        name="PCKD",
+        family="distillation",
+        summary="Contrasts how features of turned images relate to the class centres, and gives "
+        "hard samples a small weight at first.",
+        method="bequest.methods.distillation.pckd:PCKD",
+        study="bequest.studies.distillation.pckd:study",
+        paper=Paper(
+            title="Preview-based Category Contrastive Learning for Knowledge Distillation",
+            authors="Muhe Ding, Jianlong Wu, Xue Dong, Xiaojie Li, Pengda Qin, Tian Gan, "
+            "Liqiang Nie",
+            venue="IEEE TCSVT",
+            year=2025,
+            arxiv="2410.14143",
+        ),
+    ),
 )

@@ -1,9 +1,10 @@
-"""Quarter turns of a batch of images, each image by its own."""
+"""Turns of a batch of images, each image by its own: quarter turns, or any angle."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bequest.errors import InputError
 
@@ -44,3 +45,55 @@ def all_quarter_turns(images: Tensor) -> Tensor:
     """
     turns = torch.arange(4, device=images.device).repeat(len(images))
     return quarter_turns(images.repeat_interleave(4, 0), turns)
+
+
+def turned(images: Tensor, degrees: Tensor) -> Tensor:
+    """Turns each image counter-clockwise by any angle around its middle.
+
+    Convention: bilinear; what comes from beyond the border is 0.
+
+    Args:
+        images: `(batch, channels, height, width)`, floating point.
+        degrees: `(batch,)`.
+
+    Returns:
+        A new tensor like `images`.
+
+    Raises:
+        InputError: When the lengths differ.
+    """
+    if images.dim() != 4 or degrees.shape != images.shape[:1]:
+        raise InputError(
+            f"images {tuple(images.shape)}, degrees {tuple(degrees.shape)}: images (batch, "
+            "channels, height, width) and one angle for each are needed."
+        )
+    height, width = images.shape[2:]
+    angle = torch.deg2rad(degrees.to(images.dtype))
+    sine, cosine, zero = angle.sin(), angle.cos(), torch.zeros_like(angle)
+    # Coordinates of both axes go from -1 to 1, whatever the sides are.
+    rows = torch.stack((cosine, -sine * height / width, zero), dim=1)
+    columns = torch.stack((sine * width / height, cosine, zero), dim=1)
+    grid = F.affine_grid(
+        torch.stack((rows, columns), dim=1), list(images.shape), align_corners=False
+    )
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def four_turns(images: Tensor, *, degrees: float = 90.0) -> Tensor:
+    """Each image beside itself turned by once, twice and minus once the angle.
+
+    At 90 degrees these are the four quarter turns, exactly. Smaller angles keep what a quarter
+    turn would change into something else, such as digits.
+
+    Args:
+        images: `(batch, channels, height, width)`, floating point; square for quarter turns.
+        degrees: The angle, counter-clockwise.
+
+    Returns:
+        `(4 batch, channels, height, width)`: row `4 i` is image `i` as it is.
+    """
+    if degrees == 90:
+        return all_quarter_turns(images)
+    angles = degrees * torch.tensor((1.0, 2.0, -1.0), device=images.device).repeat(len(images))
+    others = turned(images.repeat_interleave(3, 0), angles).unflatten(0, (-1, 3))
+    return torch.cat((images[:, None], others), dim=1).flatten(0, 1)

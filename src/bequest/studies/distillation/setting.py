@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bequest import data
@@ -23,6 +23,8 @@ class Setting:
     """0 takes public weights instead of training."""
     labelled: int
     """How many of the training images the student has, all classes alike; 0: all."""
+    tested: int = 0
+    """How many of the test images the student is tested on, all classes alike; 0: all."""
     note: str
 
 
@@ -74,7 +76,11 @@ def execute(method: Any, size: str, run: Run) -> Result:
     Teacher and initial student depend on the seed and the size alone, so arms are paired; the
     labelled images are the same for all seeds.
     """
-    setting = SETTINGS[size]
+    return distil(method, SETTINGS[size], run)
+
+
+def distil(method: Any, setting: Setting, run: Run) -> Result:
+    """The same for any setting."""
     images = data.load(setting.data)
     epochs = setting.teacher_epochs
     teacher = teacher_for(setting.teacher, images, epochs=epochs, run=run)
@@ -83,6 +89,11 @@ def execute(method: Any, size: str, run: Run) -> Result:
     if setting.labelled:
         _, few = stratified_split(labels, test=setting.labelled)
         pixels, labels = pixels[few], labels[few]
+    if setting.tested:
+        _, few = stratified_split(images.test_labels, test=setting.tested)
+        images = replace(
+            images, test_images=images.test_images[few], test_labels=images.test_labels[few]
+        )
     monitor = top1_monitor(images, run)
     arguments: dict[str, Any] = {
         "images": pixels,
