@@ -12,6 +12,7 @@ from importlib import metadata
 
 from bequest.catalog import (
     compression,
+    continual,
     data_free,
     decision,
     distillation,
@@ -20,6 +21,7 @@ from bequest.catalog import (
     recommendation,
     reconstruction,
     segmentation,
+    self_supervised,
     unlabelled,
 )
 from bequest.catalog.entry import Entry, Paper
@@ -38,6 +40,8 @@ _FAMILIES = (
     decision,
     matching,
     distillation,
+    self_supervised,
+    continual,
 )
 
 

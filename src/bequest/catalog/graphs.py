@@ -39,4 +39,21 @@ ENTRIES = (
             arxiv="1911.04910",
         ),
     ),
+    Entry(
+        id="reliant",
+        name="RELIANT",
+        family="graphs",
+        summary="A small node classifier from a large one, without the bias between two groups: a "
+        "penalty on the gap and learnt proxies of bias.",
+        method="bequest.methods.graphs.reliant:RELIANT",
+        study="bequest.studies.graphs.reliant:study",
+        paper=Paper(
+            title="RELIANT: Fair Knowledge Distillation for Graph Neural Networks",
+            authors="Yushun Dong, Binchi Zhang, Yiling Yuan, Na Zou, Qi Wang, Jundong Li",
+            venue="SDM",
+            year=2023,
+            arxiv="2301.01150",
+        ),
+        extras=("graphs",),
+    ),
 )

@@ -134,6 +134,13 @@ def cosine(fraction: float, *, floor: float = 1e-3) -> float:
     return floor + (1 - floor) * (1 + math.cos(math.pi * fraction)) / 2
 
 
+def warm_cosine(fraction: float, warm_up: float) -> float:
+    """From 0 in a straight line to 1 at `warm_up`, then along half a cosine to 0 at 1 (MAE)."""
+    if fraction < warm_up:
+        return fraction / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (fraction - warm_up) / max(1 - warm_up, 1e-9)))
+
+
 def stepped(fraction: float) -> float:
     """A tenth at 150, 180 and 210 of 240 parts of the run, as in comparisons on CIFAR-100."""
     return 0.1 ** sum(fraction >= epoch / 240 for epoch in (150, 180, 210))

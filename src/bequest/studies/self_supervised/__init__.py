@@ -1,0 +1,1 @@
+"""Studies of methods that learn representations without labels."""
