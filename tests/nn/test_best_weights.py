@@ -33,3 +33,15 @@ def test_an_empty_state_is_one_too(tmp_path):
     best = BestWeights(nn.Linear(2, 1))
     best.load_state_dict(load_state(tmp_path / "state"))
     assert best.value == -float("inf")
+
+
+def test_of_equal_figures_the_last_may_count():
+    network = nn.Linear(2, 1)
+    best = BestWeights(network, latest=True)
+    for value in (1.0, 2.0):
+        nn.init.constant_(network.weight, value)
+        best.offer(3.0)
+    assert best.waited == 0
+    best.offer(2.0)
+    best.restore()
+    assert torch.equal(network.weight, torch.full((1, 2), 2.0))

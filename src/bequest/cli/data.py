@@ -10,6 +10,7 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from bequest.cli.command import NO_DEFAULT, Command, console, say, write_json
+from bequest.data.beyond_images import BEYOND_IMAGES, read
 from bequest.data.catalog import names
 from bequest.data.presence import describe, get
 
@@ -18,14 +19,15 @@ from bequest.data.presence import describe, get
 class ListData(Command):
     """Lists the data sets that have a name, and which of them are here already.
 
-    A name is what `bequest distill --evaluate` takes; `folder:PATH` is a folder of your own.
+    A name is what `bequest distill --evaluate` takes; `folder:PATH` is a folder of your own. Sets
+    that are no images follow: studies read them by themselves.
 
     Example:
       $ bequest data list
     """
 
     json: Annotated[bool, NO_DEFAULT] = False
-    """A list of objects for machines instead of a table."""
+    """The sets of images as a list of objects for machines instead of tables."""
 
     def execute(self) -> int:
         """Prints the table."""
@@ -46,6 +48,10 @@ class ListData(Command):
                 Text(row["summary"]),
             )
         console().print(table)
+        others = Table(box=None, pad_edge=False, show_header=False)
+        for entry in BEYOND_IMAGES.values():
+            others.add_row(Text(entry.name, style="cyan"), entry.kind, Text(entry.summary))
+        console().print("\nNot images:", others)
         return 0
 
 
@@ -66,6 +72,8 @@ class ShowData(Command):
 
     def execute(self) -> int:
         """Prints what is known."""
+        if self.name in BEYOND_IMAGES:
+            return self._beyond_images()
         known = describe(self.name)
         if self.json:
             write_json(known)
@@ -84,12 +92,23 @@ class ShowData(Command):
         }
         if known["advice"]:
             shown["get it"] = known["advice"]
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        for label, text in shown.items():
-            table.add_row(label, Text(str(text)))
-        console().print(table)
+        _print(shown)
+        return 0
+
+    def _beyond_images(self) -> int:
+        entry = BEYOND_IMAGES[self.name]
+        shown = {
+            "name": entry.name,
+            "kind": entry.kind,
+            "what": entry.summary,
+            "licence": entry.licence,
+            "source": entry.source,
+            "read by": entry.reader,
+        }
+        if self.json:
+            write_json(shown)
+        else:
+            _print(shown)
         return 0
 
 
@@ -108,9 +127,21 @@ class GetData(Command):
 
     def execute(self) -> int:
         """Fetches it and says where it is."""
+        if self.name in BEYOND_IMAGES:
+            say("Here:", read(self.name))
+            return 0
         for path in get(self.name):
             say("Here:", path)
         return 0
+
+
+def _print(shown: dict[str, str]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in shown.items():
+        table.add_row(label, Text(str(text)))
+    console().print(table)
 
 
 def _size(row: dict[str, Any]) -> str:

@@ -12,18 +12,20 @@ class BestWeights:
 
     Args:
         network: Whose weights are kept. They are copied when `offer` says that they are better.
+        latest: Whether of equal figures the last counts; otherwise the first.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, latest: bool = False) -> None:
         self.value = -float("inf")
         self.waited = 0
         """Offers since the best one."""
         self._network = network
+        self._latest = latest
         self._weights: dict[str, Any] = {}
 
     def offer(self, value: float) -> None:
         """Says how good the weights are now; larger is better."""
-        if value > self.value:
+        if value > self.value or (self._latest and value == self.value):
             self.value, self.waited = value, 0
             self._weights = {k: v.clone() for k, v in self._network.state_dict().items()}
         else:

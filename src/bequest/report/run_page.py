@@ -23,6 +23,8 @@ from bequest.report.run_folder import RunFolder, Series, nested, read_run
 _PERCENTAGES = (
     *("mean_iou", "accuracy", "agreement", "mrr", "hits_at_10"),
     *("recall_50", "ndcg_50", "hit_rate_50", "diversity_50"),
+    *("auc", "parity_gap", "opportunity_gap", "positive_rate", "majority"),
+    *("forgetting", "backward_transfer", "forward_transfer"),
 )
 _SHARES = ("class_entropy", "confidence")
 _HINTS = {
