@@ -107,6 +107,22 @@ def test_budgets_stop_the_loop_and_drive_the_fraction() -> None:
         assert list(run.steps(1000, state={})) == [0, 1, 2]
 
 
+def test_a_section_whose_cost_changes_takes_nothing_from_the_phase_around_it() -> None:
+    small, large = torch.ones(4, 4), torch.ones(16, 16)
+    with Run() as run:
+        for _ in run.steps(2, name="first", state={}):
+            with run.section("evaluation"):
+                large @ large
+        for _ in run.steps(3, name="second", state={}):
+            small @ small
+            with run.section("evaluation"):
+                small @ small
+                with run.section("part"):
+                    small @ small
+    assert run.meter.flops["second"] == 3 * 2 * 4**3
+    assert run.meter.flops["part"] == 3 * 2 * 4**3
+
+
 def test_sections_share_time_and_flops() -> None:
     small, large = torch.randn(4, 4), torch.randn(8, 8)
     with Run() as run:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from bequest.errors import InputError
 from bequest.ops.linear_maps import identity, parallel_beam
+from bequest.run import Run
 from bequest.synthesis.inverse_problem import InverseProblem, Strengths, check_measurements, tune
 
 
@@ -16,19 +18,26 @@ def problem(truth: torch.Tensor) -> InverseProblem:
     )
 
 
-def test_the_best_strength_is_found_from_the_last_outcome() -> None:
-    starts = []
+class Multiplied(nn.Module):
+    """Recovers by multiplying; remembers where it was told to start."""
 
-    def reconstruct(strengths: tuple[float, ...], start: torch.Tensor) -> torch.Tensor:
-        starts.append(start)
-        return strengths[0] * 2 * truth
+    def __init__(self) -> None:
+        super().__init__()
+        self.strengths = Strengths(["denoising"], {"strength": 2.0})
+        self.starts: list[torch.Tensor | None] = []
 
-    truth = torch.rand(2, 1, 4, 4)
-    best, reached = tune(reconstruct, problem(truth), (2.0,), factors=(4.0,), stop=1.01)
-    assert best[0] == pytest.approx(0.5)
-    assert reached > 60
-    assert torch.equal(starts[0], 2 * truth)
-    assert torch.equal(starts[1], 4 * truth)
+    def reconstruct(self, measurements, operator, *, problem, start=None, tolerance, max_steps):
+        self.starts.append(start)
+        return self.strengths.of(problem)[0] * measurements, None
+
+
+def test_the_best_strength_is_found_each_time_from_the_measurements_alone() -> None:
+    truth, model = torch.rand(2, 1, 4, 4), Multiplied()
+    with Run(seed=0) as run:
+        figures = tune(model, problem(truth), run, factors=(4.0,))
+    assert model.strengths.of("denoising") == pytest.approx((0.5,))
+    assert figures["denoising_validation_psnr"] > 60
+    assert model.starts == [None] * len(model.starts)
 
 
 def test_strengths_are_part_of_the_weights() -> None:

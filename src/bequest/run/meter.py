@@ -27,7 +27,8 @@ class Meter:
         self._device = device
         self._current: str | None = None
         self._since = (0.0, 0.0)
-        self._inside = 0.0  # FLOPs of the sections inside the open one, in this pass
+        self._counter: FlopCounterMode | None = None  # of the innermost pass that is being counted
+        self._inside = 0.0  # FLOPs of the sections inside that pass
 
     @property
     def total_flops(self) -> float:
@@ -64,15 +65,29 @@ class Meter:
     @contextmanager
     def counted(self, name: str) -> Iterator[None]:
         """One pass of `name` for the FLOPs alone; sections inside count for themselves."""
-        outside, self._inside = self._inside, 0.0
-        if self.knows(name):
-            yield
-        else:
-            with FlopCounterMode(display=False) as counter:
+        outer, outside, before = self._counter, self._inside, self._seen()
+        self._inside = 0.0
+        try:
+            if self.knows(name):
                 yield
-            self._cost[name] = max(counter.get_total_flops() - self._inside, 0.0)
-        self._inside += outside
-        self.add_pass(name)
+            else:
+                with FlopCounterMode(display=False) as self._counter:
+                    yield
+                    self._cost[name] = self._seen() - self._inside
+            self.add_pass(name)
+        finally:
+            self._counter = outer
+            # What really ran here, which is not always what `name` cost the first time.
+            self._inside = outside + self._seen() - before
+
+    def _seen(self) -> float:
+        """FLOPs since the pass that is being counted began; 0 where none is."""
+        return self._counter.get_total_flops() if self._counter else 0.0
+
+    @property
+    def counting(self) -> bool:
+        """Whether a pass around this point is being counted."""
+        return self._counter is not None
 
     def knows(self, name: str) -> bool:
         """Whether a pass of `name` was counted before."""
@@ -80,9 +95,7 @@ class Meter:
 
     def add_pass(self, name: str) -> None:
         """Counts a pass of `name` whose cost is known."""
-        cost = self._cost[name]
-        self._inside += cost
-        self.flops[name] = self.flops.get(name, 0.0) + cost
+        self.flops[name] = self.flops.get(name, 0.0) + self._cost[name]
 
     def state_dict(self) -> dict[str, Any]:
         """Totals and unit costs, for a checkpoint; the open section is counted up to now."""

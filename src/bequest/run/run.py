@@ -255,7 +255,8 @@ class Run:
                     self.step = step
                     self._last_fraction = self.fraction if step else -1.0
                     self.fraction = self.budget.fraction(step, limit, self.meter)
-                    if self.meter.knows(name):  # the usual way, kept free of any overhead
+                    # The usual way, kept free of any overhead.
+                    if self.meter.knows(name) and not self.meter.counting:
                         yield step
                         self.meter.add_pass(name)
                     else:

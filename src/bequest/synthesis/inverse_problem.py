@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from bequest.metrics.images import psnr
 from bequest.ops.accelerated_gradient import Convergence
 from bequest.ops.linear_maps import LinearMap
 from bequest.ops.search import coarse_to_fine
+from bequest.run import Run
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,22 +54,6 @@ class InverseProblem:
         )
 
 
-class Reconstructor(Protocol):
-    """What `fit` of a method of reconstruction leaves, a module."""
-
-    def reconstruct(
-        self,
-        measurements: Tensor,
-        operator: LinearMap,
-        *,
-        problem: str,
-        start: Tensor | None = None,
-        tolerance: float = 1e-5,
-        max_steps: int = 500,
-    ) -> tuple[Tensor, Convergence]:
-        """Images from measurements, with the strengths that were found for that problem."""
-
-
 def check_measurements(
     measurements: Tensor, operator: LinearMap, images: Tensor | None = None
 ) -> Tensor:
@@ -92,42 +77,6 @@ def check_measurements(
             f"{tuple(images.shape)}."
         )
     return back
-
-
-def tune(
-    reconstruct: Callable[[tuple[float, ...], Tensor], Tensor],
-    problem: InverseProblem,
-    start: Sequence[float],
-    *,
-    factors: Sequence[float],
-    stop: float = 1.2,
-    lower: Sequence[float] | None = None,
-    upper: Sequence[float] | None = None,
-) -> tuple[tuple[float, ...], float]:
-    """The strengths with the best mean PSNR on a problem whose truth is known.
-
-    Each reconstruction starts from the last one, which is close: a minimum does not depend on it.
-
-    Args:
-        reconstruct: Strengths and images to start from to images.
-        problem: Up to ten images are enough.
-        start: Strengths to begin with.
-        factors: See `coarse_to_fine`.
-        stop: See `coarse_to_fine`.
-        lower: See `coarse_to_fine`.
-        upper: See `coarse_to_fine`.
-
-    Returns:
-        The strengths and their PSNR in dB.
-    """
-    last = problem.operator.adjoint(problem.measurements)
-
-    def score(strengths: tuple[float, ...]) -> float:
-        nonlocal last
-        last = reconstruct(strengths, last)
-        return psnr(last, problem.truth).mean().item()
-
-    return coarse_to_fine(score, start, factors=factors, stop=stop, lower=lower, upper=upper)
 
 
 class Strengths(nn.Module):
@@ -168,3 +117,64 @@ class Strengths(nn.Module):
             for problem, row in zip(self.problems, self.values.tolist())
             for name, value in zip(self.names, row)
         }
+
+
+class Reconstructor(Protocol):
+    """What `fit` of a method of reconstruction leaves, a module."""
+
+    strengths: Strengths
+
+    def reconstruct(
+        self,
+        measurements: Tensor,
+        operator: LinearMap,
+        *,
+        problem: str,
+        start: Tensor | None = None,
+        tolerance: float = 1e-5,
+        max_steps: int = 500,
+    ) -> tuple[Tensor, Convergence]:
+        """Images from measurements, with the strengths that were found for that problem."""
+
+
+def tune(
+    model: Reconstructor,
+    problem: InverseProblem,
+    run: Run,
+    *,
+    factors: Sequence[float],
+    lower: Sequence[float] | None = None,
+    upper: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Gives the model the strengths with the best mean PSNR on a problem whose truth is known.
+
+    Every reconstruction starts from the back-projection. Trap: started from the last one, a
+    strength so large that descent hardly moves would be scored by the one before it.
+
+    Args:
+        model: Its strengths for that problem are where the search begins.
+        problem: Up to ten images are enough.
+        run: Its device; the section `tuning_<problem>`.
+        factors: See `coarse_to_fine`.
+        lower: See `coarse_to_fine`.
+        upper: See `coarse_to_fine`.
+
+    Returns:
+        `<problem>_validation_psnr`, in dB.
+    """
+    name, problem = problem.name, problem.to(run.device)
+
+    def score(strengths: tuple[float, ...]) -> float:
+        model.strengths.put(name, strengths)
+        with run.section(f"tuning_{name}"):
+            images, _ = model.reconstruct(
+                problem.measurements, problem.operator, problem=name, tolerance=3e-4, max_steps=300
+            )
+        return psnr(images, problem.truth).mean().item()
+
+    start = model.strengths.of(name)
+    best, reached = coarse_to_fine(
+        score, start, factors=factors, stop=1.2, lower=lower, upper=upper
+    )
+    model.strengths.put(name, best)
+    return {f"{name}_validation_psnr": reached}

@@ -124,7 +124,8 @@ def reconstruct(
         nonnegative: Whether pixels must not be below 0.
         monotone: Whether to watch the cost, which then never rises; a third slower.
         start: Images to start from; None takes the back-projection. The minimum is the same.
-        tolerance: Of the relative change between two steps.
+        tolerance: Of the relative change that a step of `1 / ||H||^2` would make; the steps here
+            are shorter, the more so the larger the strength, and move little everywhere.
         max_steps: At most so many.
 
     Returns:
@@ -147,13 +148,14 @@ def reconstruct(
         misfit = (operator.forward(x) - measurements).abs().square().flatten(1).sum(1) / 2
         return misfit + strength / scale * regularizer.cost(scale * x)
 
+    step_size = 1 / (operator.norm**2 + strength * scale * bound)
     return accelerated_gradient(
         gradient,
         back if start is None else start,
-        step_size=1 / (operator.norm**2 + strength * scale * bound),
+        step_size=step_size,
         proximal=(lambda x: x.clamp(min=0)) if nonnegative else None,
         cost=cost if monotone else None,
-        tolerance=tolerance,
+        tolerance=tolerance * step_size * operator.norm**2,
         max_steps=max_steps,
     )
 
@@ -229,30 +231,6 @@ class ConvexRidgeReconstructor(nn.Module):
             tolerance=tolerance,
             max_steps=max_steps,
         )
-
-    def tune(self, problem: InverseProblem, run: Run, *, scale_too: bool = True) -> float:
-        """Finds the strengths for a problem whose truth is known; returns their PSNR in dB."""
-
-        def attempt(strengths: tuple[float, ...], start: Tensor) -> Tensor:
-            self.strengths.put(problem.name, strengths)
-            with run.section(f"tuning_{problem.name}"):
-                return self.reconstruct(
-                    problem.measurements,
-                    problem.operator,
-                    problem=problem.name,
-                    start=start,
-                    tolerance=5e-4,
-                    max_steps=150,
-                )[0]
-
-        initial = self.strengths.of(problem.name)
-        factors = (4.0, 4.0 if scale_too else 1.0)
-        # With a scale much larger the functions are all but kinks, and descent crawls; with one
-        # much smaller they are all but parabolas, where strength and scale do the same.
-        lower, upper = (0.0, initial[1] / 4), (math.inf, 32 * initial[1])
-        best, reached = tune(attempt, problem, initial, factors=factors, lower=lower, upper=upper)
-        self.strengths.put(problem.name, best)
-        return reached
 
 
 @method
@@ -362,9 +340,18 @@ class ConvexRidge:
             problems=[problem.name for problem in problems],
             nonnegative=self.nonnegative,
         )
+        scale = regularizer.scale.item()
         for problem in problems:
-            reached = model.tune(problem.to(run.device), run, scale_too=self.tune_scale)
-            figures[f"{problem.name}_validation_psnr"] = reached
+            # With a scale much larger the functions are all but kinks, and descent crawls; with
+            # one much smaller all but parabolas, where strength and scale do the same.
+            figures |= tune(
+                model,
+                problem,
+                run,
+                factors=(4.0, 4.0 if self.tune_scale else 1.0),
+                lower=(0.0, scale / 4),
+                upper=(math.inf, 32 * scale),
+            )
         figures |= model.strengths.figures() | {"filters": len(model.regularizer.kernels[-1])}
         run.picture("filters with activations and potentials", drawn_ridges(model.regularizer))
         return run.result(model, figures)

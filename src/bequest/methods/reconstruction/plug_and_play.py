@@ -164,25 +164,5 @@ class PlugAndPlay:
         model = PlugAndPlayReconstructor(denoiser.eval(), [p.name for p in problems])
         model = model.to(run.device)
         for problem in problems:
-            moved = problem.to(run.device)
-
-            def attempt(
-                strengths: tuple[float, ...],
-                start: Tensor,
-                problem: InverseProblem = moved,
-            ) -> Tensor:
-                # Always from the back-projection: here the outcome depends on the start.
-                with run.section(f"tuning_{problem.name}"):
-                    return plug_and_play(
-                        denoiser,
-                        problem.measurements,
-                        problem.operator,
-                        strength=strengths[0],
-                        tolerance=5e-4,
-                        max_steps=100,
-                    )[0]
-
-            best, reached = tune(attempt, moved, (1.0,), factors=(4.0,), upper=(1.0,))
-            model.strengths.put(problem.name, best)
-            figures[f"{problem.name}_validation_psnr"] = reached
+            figures |= tune(model, problem, run, factors=(4.0,), upper=(1.0,))
         return run.result(model, figures | model.strengths.figures())

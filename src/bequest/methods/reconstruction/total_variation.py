@@ -133,25 +133,7 @@ class TotalVariation:
         """
         names = [problem.name for problem in problems]
         model = TotalVariationReconstructor(names, strength=self.strength).to(run.device)
-        figures = {}
+        figures: dict[str, float] = {}
         for problem in problems:
-            moved = problem.to(run.device)
-
-            def attempt(
-                strengths: tuple[float, ...],
-                start: Tensor,
-                problem: InverseProblem = moved,
-            ) -> Tensor:
-                return reconstruct_by_total_variation(
-                    problem.measurements,
-                    problem.operator,
-                    strength=strengths[0],
-                    start=start,
-                    tolerance=5e-4,
-                    max_steps=100,
-                )[0]
-
-            best, reached = tune(attempt, moved, (self.strength,), factors=(4.0,))
-            model.strengths.put(problem.name, best)
-            figures[f"{problem.name}_validation_psnr"] = reached
+            figures |= tune(model, problem, run, factors=(4.0,))
         return run.result(model, figures | model.strengths.figures())
