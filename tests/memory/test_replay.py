@@ -7,7 +7,7 @@ import torch
 
 from bequest.errors import InputError
 from bequest.memory.pool import ImagePool
-from bequest.memory.replay import ReplayBuffer, to_bytes, to_floats
+from bequest.memory.replay import ReplayBuffer, reservoir_places, to_bytes, to_floats
 
 
 def numbers(*values: int) -> dict[str, torch.Tensor]:
@@ -108,3 +108,123 @@ def test_every_sixteenth_image_is_held_back() -> None:
     assert not set(held) & set(pool.training["images"].flatten().tolist())
     drawn = pool.uniform(1000, torch.Generator().manual_seed(0))
     assert set(drawn.tolist()) == set(range(45))
+
+
+def reservoir(capacity: int, seed: int = 0) -> ReplayBuffer:
+    return ReplayBuffer(capacity, reservoir=torch.Generator().manual_seed(seed))
+
+
+def test_a_reservoir_written_in_blocks_is_one_written_one_by_one() -> None:
+    single = reservoir(7)
+    for value in range(200):
+        single.add(**numbers(value))
+    for sizes in ((200,), (3, 40, 1, 156), (7, 193), (100, 100)):
+        blocks, first = reservoir(7), 0
+        for size in sizes:
+            blocks.add(**numbers(*range(first, first + size)))
+            first += size
+        assert torch.equal(blocks["x"], single["x"])
+        assert len(blocks) == 7
+
+
+def test_a_reservoir_says_where_its_samples_went() -> None:
+    buffer = reservoir(5)
+    kept: dict[int, int] = {}
+    for block in torch.arange(90).split(9):
+        places = buffer.add(x=block)
+        assert len(places) == 9
+        written = places[places >= 0]
+        assert len(written.unique()) == len(written)
+        kept |= {int(p): int(x) for p, x in zip(places, block) if p >= 0}
+        assert buffer["x"].tolist() == [kept[place] for place in range(len(buffer))]
+
+
+def test_each_sample_is_kept_with_probability_capacity_over_arrivals() -> None:
+    # 800 reservoirs of 10 over 40 arrivals: each is kept in 200 of them, give or take 4 sigma.
+    rng = torch.Generator().manual_seed(0)
+    counts = torch.zeros(40)
+    for _ in range(800):
+        buffer = ReplayBuffer(10, reservoir=rng)
+        for block in torch.arange(40).split(16):
+            buffer.add(x=block)
+        counts[buffer["x"]] += 1
+    assert counts.sum() == 8000
+    assert (counts - 200).abs().max() < 4 * (800 * 0.25 * 0.75) ** 0.5
+
+
+def test_each_pair_is_kept_alike() -> None:
+    # Uniform over sets, too: 6 sets of 2 of 4 arrivals, each expected 200 times.
+    rng = torch.Generator().manual_seed(1)
+    sets: dict[tuple[int, ...], int] = {}
+    for _ in range(1200):
+        buffer = ReplayBuffer(2, reservoir=rng)
+        buffer.add(x=torch.arange(4))
+        kept = tuple(sorted(buffer["x"].tolist()))
+        sets[kept] = sets.get(kept, 0) + 1
+    assert len(sets) == 6
+    assert all(abs(count - 200) < 4 * (1200 / 6 * 5 / 6) ** 0.5 for count in sets.values())
+
+
+def test_the_nth_arrival_is_kept_with_probability_capacity_over_n() -> None:
+    # n counts from 1: place j of 0 .. n - 1 is drawn, with n - 1 arrivals before it.
+    rng = torch.Generator().manual_seed(0)
+    tenth = sum(int(reservoir_places(1, 9, 3, rng)) >= 0 for _ in range(1000))
+    assert abs(tenth / 1000 - 0.3) < 4 * (0.3 * 0.7 / 1000) ** 0.5
+    assert reservoir_places(3, 0, 3, rng).tolist() == [0, 1, 2]
+
+
+def test_a_reservoir_goes_on_where_it_was() -> None:
+    first = reservoir(6)
+    first.add(images=torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 1, 2, 2))
+    second = reservoir(6, seed=9)
+    second.load_state_dict(first.state_dict())
+    second.reservoir.set_state(first.reservoir.get_state())
+    for buffer in (first, second):
+        more = torch.arange(20, 60, dtype=torch.uint8).view(40, 1, 1, 1).expand(40, 1, 2, 2)
+        buffer.add(images=more)
+    assert torch.equal(first["images"], second["images"])
+    assert len(first.state_dict()["columns"]["images"]) == 6
+
+
+def test_a_reservoir_grows_no_further_than_its_capacity() -> None:
+    buffer = reservoir(100)
+    for block in torch.arange(1000).split(7):
+        buffer.add(x=block)
+        assert len(buffer.columns["x"]) <= 101
+    assert len(buffer["x"]) == 100
+    assert len(set(buffer["x"].tolist())) == 100
+
+
+def test_draws_are_different_samples_and_counted() -> None:
+    buffer = ReplayBuffer(10)
+    buffer.add(x=torch.arange(10))
+    rng = torch.Generator().manual_seed(0)
+    drawn = buffer.draw(6, rng)["x"]
+    assert len(drawn.unique()) == 6
+    assert buffer["draws"].sum() == 6
+    assert sorted(buffer.draw(99, rng)["x"].tolist()) == list(range(10))
+    assert buffer.draw(6, rng)["x"].tolist() != drawn.tolist()
+    with pytest.raises(InputError, match="nothing to draw"):
+        ReplayBuffer(3).draw(1, rng)
+
+
+def test_what_is_refused_leaves_the_buffer_as_it_was() -> None:
+    buffer = ReplayBuffer(4)
+    buffer.add(x=torch.zeros(2), y=torch.zeros(2, 3))
+    with pytest.raises(InputError, match="shape"):
+        buffer.add(x=torch.ones(2), y=torch.ones(2, 4))
+    assert len(buffer) == 2
+    assert buffer["x"].sum() == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_blocks_leave_a_uniform_sample_too() -> None:
+    rng = torch.Generator("cuda").manual_seed(0)
+    counts = torch.zeros(40, device="cuda")
+    for _ in range(800):
+        buffer = ReplayBuffer(10, reservoir=rng)
+        for block in torch.arange(40, device="cuda").split(16):
+            buffer.add(x=block)
+        assert len(buffer["x"].unique()) == 10
+        counts[buffer["x"]] += 1
+    assert (counts - 200).abs().max() < 4 * (800 * 0.25 * 0.75) ** 0.5

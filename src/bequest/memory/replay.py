@@ -11,22 +11,32 @@ from bequest.errors import InputError
 
 
 class ReplayBuffer:
-    """A ring of at most `capacity` samples, each a set of named tensors.
+    """At most `capacity` samples, each a set of named tensors.
 
     Storage lies on the device of what is written first, in its type (images as uint8: see
-    `to_bytes`), and doubles as needed up to the capacity. A full buffer overwrites its oldest
-    entries. How often each entry was drawn is counted.
+    `to_bytes`), and doubles as needed up to the capacity. How often each entry was drawn is
+    counted.
+
+    A full buffer overwrites its oldest entries: a ring. With `reservoir` it is a uniform sample of
+    everything that was ever written (Vitter, "Random Sampling with a Reservoir", ACM TOMS 1985,
+    algorithm R): the n-th sample, n from 1, overwrites a random entry with probability
+    `capacity / n`. A block is written at once, and leaves what its samples one by one would leave.
 
     Args:
         capacity: Largest number of samples, at least 1.
+        reservoir: Decides who is overwritten, on the device of the samples; None makes a ring.
+            Its state is the caller's to keep.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, reservoir: torch.Generator | None = None) -> None:
         if capacity < 1:
             raise InputError(f"capacity is {capacity}; it must be at least 1.")
-        self.capacity = capacity
+        self.capacity, self.reservoir = capacity, reservoir
         self.columns: dict[str, Tensor] = {}
         self.written = 0
+        # A row of storage that nobody reads takes what a reservoir leaves out, so that nothing
+        # waits for the device to say how much that is.
+        self._spare = 0 if reservoir is None else 1
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
@@ -40,8 +50,9 @@ class ReplayBuffer:
         """Writes a block of samples, each tensor `(count, ...)`.
 
         Returns:
-            The places written, `(count,)` int64. Where more than `capacity` samples come at once,
-            the last `capacity` of them stay.
+            The places written, int64. Of a ring `(count,)`; where more than `capacity` samples come
+            at once, the last `capacity` of them stay. Of a reservoir `(count,)`, -1 for samples
+            that are left out.
 
         Raises:
             InputError: When names, shapes or lengths do not fit what is stored.
@@ -57,27 +68,45 @@ class ReplayBuffer:
             self.columns["draws"] = counts
         if set(samples) | {"draws"} != set(self.columns):
             raise InputError(f"the buffer holds {sorted(self.columns)}, not {sorted(samples)}.")
-        self._reserve(min(self.written + count, self.capacity))
-        device = self.columns["draws"].device
-        places = (torch.arange(count, device=device) + self.written) % self.capacity
-        kept = slice(max(count - self.capacity, 0), None)
         for name, tensor in samples.items():
             if tensor.shape[1:] != self.columns[name].shape[1:]:
                 raise InputError(
                     f"'{name}' has shape {tuple(tensor.shape[1:])} a sample, the buffer holds "
                     f"{tuple(self.columns[name].shape[1:])}."
                 )
-            self.columns[name][places[kept]] = tensor[kept].detach().to(self.columns[name].dtype)
-        self.columns["draws"][places[kept]] = 0
+        self._reserve(min(self.written + count, self.capacity))
+        device = self.columns["draws"].device
+        if self.reservoir is None:
+            kept = slice(max(count - self.capacity, 0), None)
+            samples = {name: tensor[kept] for name, tensor in samples.items()}
+            arrivals = torch.arange(count, device=device) + self.written
+            rows = places = (arrivals % self.capacity)[kept]
+        else:
+            places = reservoir_places(count, self.written, self.capacity, self.reservoir)
+            places = places.to(device)
+            if device.type == "cpu":  # where looking costs nothing, only what stays is written
+                stays = (places >= 0).nonzero().flatten()
+                samples = {name: tensor[stays] for name, tensor in samples.items()}
+                rows = places[stays]
+            else:
+                rows = torch.where(places < 0, self._room, places)
+        for name, tensor in samples.items():
+            self.columns[name][rows] = tensor.detach().to(self.columns[name].dtype)
+        self.columns["draws"][rows] = 0
         self.written += count
-        return places[kept]
+        return places
+
+    @property
+    def _room(self) -> int:
+        """Samples that there is storage for now."""
+        return max(len(self.columns["draws"]) - self._spare, 0)
 
     def _reserve(self, needed: int) -> None:
         """Makes room for `needed` samples, at least doubling what there is."""
-        room = len(self.columns["draws"])
+        room = self._room
         if needed <= room:
             return
-        room = min(max(needed, 2 * room), self.capacity)
+        room = min(max(needed, 2 * room), self.capacity) + self._spare
         for name, old in self.columns.items():
             self.columns[name] = _bank(room, old)
             self.columns[name][: len(old)] = old
@@ -87,13 +116,27 @@ class ReplayBuffer:
         return self.columns[name][: len(self)]
 
     def take(self, places: Tensor) -> dict[str, Tensor]:
-        """The samples at `places` `(batch,)`, by name; counts the draw."""
+        """The samples at `places` `(batch,)`, by name; counts the draw.
+
+        Places lie on the samples' device; see `draw` for random ones.
+        """
         ones = torch.ones_like(places)
         self.columns["draws"].index_add_(0, places, ones)
         return {name: _rows(self.columns[name], places) for name in self.columns if name != "draws"}
 
+    def draw(self, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """`count` different samples, uniformly; all of them in random order where there are fewer.
+
+        Raises:
+            InputError: When nothing is stored.
+        """
+        if not self.columns:
+            raise InputError("there is nothing to draw from: no sample was added.")
+        places = torch.randperm(len(self), generator=rng, device=rng.device)[:count]
+        return self.take(places.to(self.columns["draws"].device))
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything stored, for a checkpoint."""
+        """Everything stored, for a checkpoint; the generator of a reservoir is not in it."""
         columns = {name: self[name] for name in self.columns}
         return {"written": self.written, "columns": columns}
 
@@ -102,7 +145,36 @@ class ReplayBuffer:
         self.written = state["written"]
         for name, saved in state["columns"].items():
             device = self.columns[name].device if name in self.columns else saved.device
-            self.columns[name] = _bank(len(saved), saved).to(device).copy_(saved)
+            self.columns[name] = _bank(len(saved) + self._spare, saved).to(device)
+            self.columns[name][: len(saved)] = saved
+
+
+def reservoir_places(count: int, seen: int, capacity: int, rng: torch.Generator) -> Tensor:
+    """Where a block of arrivals goes in a reservoir; the same as one by one.
+
+    Arrival n, counted from 0, goes to place n while there is room, then to place j of 0 .. n drawn
+    uniformly, and nowhere where j is beyond the capacity. Of arrivals that share a place the last
+    one stays.
+
+    Args:
+        count: Arrivals in the block.
+        seen: Arrivals before it.
+        capacity: Places there are.
+        rng: One 63-bit number an arrival: `j` is off uniform by less than `(n + 1) / 2^63`.
+
+    Returns:
+        `(count,)`, int64, on the generator's device: different places, or -1.
+    """
+    arrivals = torch.arange(seen, seen + count, device=rng.device)
+    bits = torch.randint(2**63 - 1, (count,), generator=rng, device=rng.device)
+    places = torch.where(arrivals < capacity, arrivals, bits % (arrivals + 1))
+    # Equal places come to lie side by side, in order of arrival.
+    order = places.argsort(stable=True)
+    ordered = places[order]
+    last = torch.ones_like(ordered, dtype=torch.bool)
+    last[:-1] = ordered[1:] != ordered[:-1]
+    stays = torch.empty_like(last).scatter_(0, order, last) & (places < capacity)
+    return torch.where(stays, places, -1)
 
 
 def _bank(capacity: int, like: Tensor) -> Tensor:

@@ -45,8 +45,7 @@ def random_resized_crop(
             f"smallest {smallest}, aspect {aspect}: the smallest area must be in (0, 1] and the "
             "aspect ratio at least 1."
         )
-    batch, _, height, width = images.shape
-    device = images.device
+    batch, device = len(images), images.device
     draws = torch.rand(5, batch, generator=rng, device=device)
     area = smallest + (1 - smallest) * draws[0]
     ratio = torch.exp((2 * draws[1] - 1) * math.log(aspect))
@@ -57,8 +56,25 @@ def random_resized_crop(
     down = (2 * draws[3] - 1) * (1 - high)
     if flip:
         wide = torch.where(draws[4] < 0.5, -wide, wide)
-    columns = wide[:, None] * _centres(width, device) + right[:, None]
-    rows = high[:, None] * _centres(height, device) + down[:, None]
+    return cut_windows(images, right, down, wide, high)
+
+
+def cut_windows(images: Tensor, right: Tensor, down: Tensor, wide: Tensor, high: Tensor) -> Tensor:
+    """Cuts a window out of each image and enlarges it to the old size, bilinearly.
+
+    Args:
+        images: `(batch, channels, height, width)`, floating point.
+        right: Centre of each window `(batch,)`; the image spans [-1, 1].
+        down: The same from top to bottom.
+        wide: Width of each window as a share of the image's; negative mirrors.
+        high: The same of the height.
+
+    Returns:
+        A tensor like `images`, in fp32.
+    """
+    batch, _, height, width = images.shape
+    columns = wide[:, None] * _centres(width, images.device) + right[:, None]
+    rows = high[:, None] * _centres(height, images.device) + down[:, None]
     grid = torch.stack(
         (
             columns[:, None, :].expand(batch, height, width),
