@@ -1,0 +1,1 @@
+"""Methods that learn from a stream whose past does not come again."""
