@@ -51,3 +51,11 @@ def test_a_saved_epoch_goes_on() -> None:
 def test_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="at least 1"):
         EpochSampler(0, CPU)
+
+
+def test_drawing_begins_a_new_epoch_when_too_few_are_left() -> None:
+    sampler, rng = EpochSampler(5, torch.device("cpu")), torch.Generator().manual_seed(0)
+    first, second, third = (sampler.draw(2, rng).tolist() for _ in range(3))
+    assert len(set(first) | set(second)) == 4
+    assert len(third) == 2
+    assert sampler.next(2).tolist() not in (first, second)

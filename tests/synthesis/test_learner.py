@@ -6,7 +6,7 @@ from torch import nn
 
 from bequest.methods.data_free.uniform_noise import UniformNoise
 from bequest.run import Run
-from bequest.synthesis.learner import Learner, LearnerSettings, cosine, rising
+from bequest.synthesis.learner import Learner, LearnerSettings, cosine, rising, scheduled
 
 
 def test_the_rate_rises_in_a_line_and_stays() -> None:
@@ -35,3 +35,9 @@ def test_the_student_learns_at_the_product_of_both() -> None:
             rates.append(learner.optimizer.param_groups[0]["lr"])
     expected = [0.2 * rising(i / 4, 0.5) * cosine(i / 4) for i in range(4)]
     assert rates == pytest.approx(expected)
+
+
+def test_rates_fall_at_150_180_and_210_or_along_a_cosine() -> None:
+    steps = [scheduled(epoch / 240, "steps") for epoch in (0, 149, 150, 180, 210, 239)]
+    assert steps == pytest.approx([1, 1, 0.1, 0.01, 1e-3, 1e-3])
+    assert scheduled(0.5, "cosine") == cosine(0.5) == pytest.approx(0.5005)

@@ -66,9 +66,7 @@ class CorruptedFacts:
 
     def draw(self, generator: torch.Generator) -> FactBatch:
         """The next batch; the one after asks for the other end."""
-        if self._epochs.is_over(self.batch_size):
-            self._epochs.begin(None, generator)
-        places = self._epochs.next(self.batch_size)
+        places = self._epochs.draw(self.batch_size, generator)
         side: Side = SIDES[self._drawn % 2]
         self._drawn += 1
         head, relation, tail = self.triples[places].unbind(1)

@@ -47,6 +47,12 @@ class EpochSampler:
         self._next += batch
         return self._order[self._next - batch : self._next]
 
+    def draw(self, batch: int, rng: torch.Generator) -> Tensor:
+        """The next `batch` places `(batch,)`, of a new epoch over all where this one is over."""
+        if self.is_over(batch):
+            self.begin(None, rng)
+        return self.next(batch)
+
     def state_dict(self) -> dict[str, Any]:
         """Where the epoch stands, for a checkpoint."""
         return {"order": self._order, "next": self._next}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +139,11 @@ def warm_cosine(fraction: float, warm_up: float) -> float:
     if fraction < warm_up:
         return fraction / warm_up
     return 0.5 * (1 + math.cos(math.pi * (fraction - warm_up) / max(1 - warm_up, 1e-9)))
+
+
+def scheduled(fraction: float, schedule: Literal["steps", "cosine"]) -> float:
+    """The factor of a learning rate at that share of a run: `stepped` or `cosine`."""
+    return cosine(fraction) if schedule == "cosine" else stepped(fraction)
 
 
 def stepped(fraction: float) -> float:

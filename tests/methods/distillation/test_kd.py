@@ -76,11 +76,6 @@ def test_the_choices_are_the_rows_of_the_table() -> None:
     assert set(choices) == set(OBJECTIVES)
 
 
-def test_rates_fall_at_150_180_and_210() -> None:
-    rates = [Distillation()._rate(epoch / 240) for epoch in (0, 149, 150, 180, 210, 239)]
-    assert rates == pytest.approx([0.05, 0.05, 0.005, 5e-4, 5e-5, 5e-5])
-
-
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_every_objective_trains_the_student_and_leaves_the_teacher(objective: str) -> None:
     teacher, student = network("convnet8", 1), network()

@@ -176,8 +176,8 @@ def test_hard_samples_count_less_and_easy_ones_fully() -> None:
 
 def test_weights_take_a_gradient_only_where_they_are_told_to() -> None:
     logits = torch.tensor([[4.0, 0, 0], [0, 0.0, 0]]).repeat_interleave(4, 0)
-    # The student agrees with the teacher, so only the weights could have a gradient.
-    taught = Outputs(logits.view(2, 4, 3) + 1e-2 * torch.randn(2, 4, 3), torch.zeros(2, 4, 32))
+    # The second sample is a hard one, of which the teacher says something else.
+    taught = Outputs(logits.view(2, 4, 3) + torch.tensor([0.0, 1, 0]), torch.zeros(2, 4, 32))
     gradients = []
     for detach in (True, False):
         leaf = logits.clone().requires_grad_()

@@ -41,11 +41,6 @@ def test_the_schedule_falls_and_ends_with_the_student() -> None:
     assert values[120:] == [0.0] * 121
 
 
-def test_rates_fall_at_150_180_and_210() -> None:
-    rates = [KD3()._rate(epoch / 240) for epoch in (0, 149, 150, 180, 210, 239)]
-    assert rates == pytest.approx([0.05, 0.05, 0.005, 5e-4, 5e-5, 5e-5])
-
-
 def pool(count: int = 200) -> Tensor:
     rng = torch.Generator().manual_seed(0)
     return torch.randint(256, (count, *SIZE), generator=rng, dtype=torch.uint8)

@@ -44,7 +44,7 @@ from bequest.nn.stages import matching_taps, part_of
 from bequest.nn.watch import Watch, WatchShared, WatchTeacher
 from bequest.ops.outputs import Outputs
 from bequest.run import Result, Run
-from bequest.synthesis.learner import cosine, stepped
+from bequest.synthesis.learner import scheduled
 from bequest.synthesis.observer import Monitor, observe
 from bequest.synthesis.taught import Ask, Taught, Views
 
@@ -176,16 +176,11 @@ class Distillation:
             for step in run.steps(self.steps, name="distillation", state=state):
                 if run.due(times=20):
                     observe(lesson.model, None, run, monitor)
-                if epoch.is_over(batch):
-                    epoch.begin(None, run.stream("order"))
-                lesson.step(epoch.next(batch), epoch=step // (len(data) // batch))
+                places = epoch.draw(batch, run.stream("order"))
+                lesson.step(places, epoch=step // (len(data) // batch))
             figures = observe(lesson.model, None, run, monitor)
         figures["teacher_images"] = float(sum(one.images_asked for one in lesson.teachers))
         return run.result(lesson.deployed(), figures)
-
-    def _rate(self, fraction: float) -> float:
-        factor = cosine(fraction) if self.schedule == "cosine" else stepped(fraction)
-        return self.learning_rate * factor
 
 
 class Lesson:
@@ -265,7 +260,7 @@ class Lesson:
             terms["plain_kd"] = m.kd_weight * _plain_kd(seen.logits, taught)
         loss = torch.stack(list(terms.values())).sum()
         for group in self.optimizer.param_groups:
-            group["lr"] = m._rate(run.fraction)
+            group["lr"] = m.learning_rate * scheduled(run.fraction, m.schedule)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.reduce(self.model)

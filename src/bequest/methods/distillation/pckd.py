@@ -56,7 +56,7 @@ from bequest.ops.outputs import Outputs
 from bequest.ops.rotations import four_turns
 from bequest.run import Result, Run
 from bequest.synthesis.class_report import report_classes
-from bequest.synthesis.learner import cosine, stepped
+from bequest.synthesis.learner import scheduled
 from bequest.synthesis.observer import Monitor, observe
 from bequest.synthesis.taught import Taught, Views
 
@@ -171,9 +171,8 @@ class PCKD:
             for step in run.steps(self.steps, name="distillation", state=state):
                 if run.due(times=20):
                     observe(student, None, run, monitor)
-                if epoch.is_over(batch):
-                    epoch.begin(None, run.stream("order"))
-                lesson.step(epoch.next(batch), epoch=step // per_epoch)
+                places = epoch.draw(batch, run.stream("order"))
+                lesson.step(places, epoch=step // per_epoch)
             figures = observe(student, None, run, monitor)
             with run.section("evaluation"):
                 figures |= lesson.report()
@@ -197,10 +196,6 @@ class PCKD:
                 "The feature alignment has BatchNorm, which needs two views or more in a batch: "
                 "give a larger batch_size, or feature_weight 0."
             )
-
-    def _rate(self, fraction: float) -> float:
-        factor = cosine(fraction) if self.schedule == "cosine" else stepped(fraction)
-        return self.learning_rate * factor
 
 
 class Lesson:
@@ -264,7 +259,7 @@ class Lesson:
 
     def step(self, places: Tensor, *, epoch: int) -> None:
         """One update on the samples at `places`, the same in all processes."""
-        run = self.run
+        run, m = self.run, self.method
         places = run.share(places)
         labels = self.data.labels[places]
         seed = self.views.seed(epoch)
@@ -275,7 +270,7 @@ class Lesson:
         terms = self.terms(seen.each(Tensor.float), taught, labels)
         loss = torch.stack(list(terms.values())).sum()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.method._rate(run.fraction)
+            group["lr"] = m.learning_rate * scheduled(run.fraction, m.schedule)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.reduce(self.model)

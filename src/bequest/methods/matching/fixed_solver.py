@@ -90,9 +90,7 @@ class FixedSolver:
         for step in run.steps(total, name="training", state=state):
             if run.due(times=10) and step and monitor is not None:
                 run.record(**monitor(model))
-            if sampler.is_over(self.batch_size):
-                sampler.begin(None, run.stream("batches"))
-            places = run.share(sampler.next(self.batch_size))
+            places = run.share(sampler.draw(self.batch_size, run.stream("batches")))
             batch = problems.take(places)
             chosen = assignments[places, : batch.values.shape[1]]
 

@@ -159,9 +159,7 @@ class GLANLAP:
             epoch = step // per_epoch
             for group in optimizer.param_groups:
                 group["lr"] = max(self.learning_rate * self.decay ** (epoch // 5), 1e-5)
-            if sampler.is_over(self.batch_size):
-                sampler.begin(None, rng)
-            places = run.share(sampler.next(self.batch_size))
+            places = run.share(sampler.draw(self.batch_size, rng))
             batch = problems.take(places)
             chosen = assignments[places, : batch.values.shape[1]]
 

@@ -78,8 +78,6 @@ class MAE:
         epoch, batch = EpochSampler(len(pool), run.device), min(self.batch_size, len(pool))
         state = {"lesson": lesson, "epoch": epoch}
         for _ in run.steps(self.steps, name="masked pre-training", state=state):
-            if epoch.is_over(batch):
-                epoch.begin(None, run.stream("order"))
-            pixels = pool.take(epoch.next(batch))
+            pixels = pool.take(epoch.draw(batch, run.stream("order")))
             run.log(loss=lesson.step(pixels, fraction=run.fraction, rng=run.rng))
         return run.result(student, {})

@@ -151,9 +151,7 @@ class TinyMIM:
                 for step in run.steps(self.steps, name=name, state=state):
                     if step and run.due(times=10):
                         run.record(**lesson.observe(monitor))
-                    if epoch.is_over(batch):
-                        epoch.begin(None, run.stream("order"))
-                    lesson.step(pool.take(epoch.next(batch)))
+                    lesson.step(pool.take(epoch.draw(batch, run.stream("order"))))
         return run.result(student, lessons[-1].observe(monitor))
 
 

@@ -42,7 +42,7 @@ from bequest.ops.crops import random_resized_crop
 from bequest.ops.mix_statistics import beta, mix_statistics
 from bequest.ops.selection import Selected, dynamic_selection
 from bequest.run import Result, Run
-from bequest.synthesis.learner import cosine, stepped
+from bequest.synthesis.learner import scheduled
 from bequest.synthesis.observer import Monitor, observe, predict
 from bequest.synthesis.selection_log import SelectionLog
 from bequest.synthesis.shift import report_shift
@@ -195,11 +195,6 @@ class KD3:
             case "dynamic":
                 return max(trust_in_teacher(fraction), self.smallest_trust)
 
-    def _rate(self, fraction: float) -> float:
-        if self.schedule == "cosine":
-            return self.learning_rate * cosine(fraction)
-        return self.learning_rate * stepped(fraction)
-
 
 class Lesson:
     """Student, projector, heads and optimizer: one selection pass, one step."""
@@ -316,7 +311,7 @@ class Lesson:
                 answer.features, teacher_map, run.share(mixed)
             )
         for group in self.optimizer.param_groups:
-            group["lr"] = m._rate(run.fraction)
+            group["lr"] = m.learning_rate * scheduled(run.fraction, m.schedule)
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()

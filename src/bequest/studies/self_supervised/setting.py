@@ -226,9 +226,7 @@ def pretrained(setting: Setting, images: data.ImageData, *, run: Run) -> Normali
         rng = torch.Generator(run.device).manual_seed(run.seed)
         epoch = EpochSampler(len(pool), run.device)
         for step in range(recipe.steps):
-            if epoch.is_over(recipe.batch_size):
-                epoch.begin(None, rng)
-            pixels = pool.take(epoch.next(recipe.batch_size))
+            pixels = pool.take(epoch.draw(recipe.batch_size, rng))
             lesson.step(pixels, fraction=step / recipe.steps, rng=rng)
 
     kept(network, key, train, run)
@@ -251,9 +249,7 @@ def evaluated(
     batch = min(setting.tuning.batch_size, len(few_pixels))
     state = {"student": student, "tuner": tuner, "epoch": epoch}
     for _ in run.steps(setting.tuning.steps, name="fine-tuning", state=state):
-        if epoch.is_over(batch):
-            epoch.begin(None, rng)
-        places = epoch.next(batch)
+        places = epoch.draw(batch, rng)
         run.log(fine_tuning_loss=tuner.step(few_pixels[places], few_labels[places], rng))
     taps = LayerTap(run.place(teacher), _taught_layer(setting)), LayerTap(student)
     heads = taps[0].heads if taps[1].dim % taps[0].heads == 0 else 0
