@@ -29,6 +29,8 @@ def another(one: Field) -> Any:
         return one.default + 1
     if isinstance(one.default, float):
         return (one.default + 0.3) / 2 if one.default != 0.3 else 0.7
+    if isinstance(one.default, tuple):
+        return one.default[::-1]
     if one.annotation.endswith(" | None"):
         return 0.4
     return f"{one.default}x"

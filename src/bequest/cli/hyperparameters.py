@@ -129,7 +129,7 @@ def _kind(annotation: str) -> _Kind:
     if annotation.startswith("Literal["):
         choices = ast.literal_eval(f"({annotation.removeprefix('Literal[')[:-1]},)")
         return _Kind(convert=_choice(choices), shown="{" + ",".join(map(str, choices)) + "}")
-    return _Kind(convert=_literal, shown="VALUE")
+    return _Kind(convert=_literal, shown="TUPLE" if annotation.startswith("tuple[") else "VALUE")
 
 
 def _choice(choices: tuple[Any, ...]) -> Callable[[str], Any]:
