@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,32 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> Any:
     if header is None:
         raise InputError(f"{path} holds tensors but no Bequest state.")
     return _decode(json.loads(header), tensors)
+
+
+def states_of(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint must hold of each: the tensor itself, or its `state_dict()`."""
+    return {
+        name: value if isinstance(value, Tensor) else value.state_dict()
+        for name, value in objects.items()
+    }
+
+
+def load_states(objects: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Gives each back what `states_of` took; tensors are filled in place.
+
+    Raises:
+        InputError: When the names differ.
+    """
+    if set(saved) != set(objects):
+        raise InputError(
+            f"The checkpoint holds {sorted(saved)}, but this run needs {sorted(objects)}: it was "
+            "written by another version or method."
+        )
+    for name, value in objects.items():
+        if isinstance(value, Tensor):
+            value.data.copy_(saved[name])
+        else:
+            value.load_state_dict(saved[name])
 
 
 def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:

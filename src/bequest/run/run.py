@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from bequest.errors import InputError, NotFiniteError, StoppedError
 from bequest.run.budget import Budget
-from bequest.run.checkpoint import load_state, save_state
+from bequest.run.checkpoint import load_state, load_states, save_state, states_of
 from bequest.run.environment import environment, peak_memory, resolve_precision
 from bequest.run.meter import Meter
 from bequest.run.metrics import Metrics
@@ -375,7 +375,7 @@ class Run:
             "rows": len(self.metrics.rows),
             "meter": self.meter.state_dict(),
             "random": self._streams.state_dict(),
-            "state": {key: _state_of(value) for key, value in state.items()},
+            "state": states_of(state),
         }
         save_state(content, self.folder / "checkpoint.safetensors")
 
@@ -392,13 +392,7 @@ class Run:
         if self._loaded is None or not self._is_loaded(name):
             return 0
         loaded, self._loaded = self._loaded, None
-        if set(loaded["state"]) != set(state):
-            raise InputError(
-                f"The checkpoint holds {sorted(loaded['state'])}, but this run needs "
-                f"{sorted(state)}: it was written by another version or method."
-            )
-        for key, value in state.items():
-            _load_into(value, loaded["state"][key])
+        load_states(state, loaded["state"])
         self.fraction = loaded["fraction"]
         self.meter.load_state_dict(loaded["meter"])
         self._streams.load_state_dict(loaded["random"])
@@ -408,14 +402,3 @@ class Run:
         self._save(name, step, state)
         where = f" Go on with: bequest resume {self.folder}" if self.folder else ""
         raise StoppedError(f"Stopped after step {step} of {name}.{where}")
-
-
-def _state_of(value: Any) -> Any:
-    return value if isinstance(value, Tensor) else value.state_dict()
-
-
-def _load_into(value: Any, saved: Any) -> None:
-    if isinstance(value, Tensor):
-        value.data.copy_(saved)
-    else:
-        value.load_state_dict(saved)
