@@ -42,6 +42,18 @@ def test_arms_teacher_and_cost_in_one_phrase() -> None:
     assert measured(report(), ["failed"]) == "failed failed (mean iou, 3 seeds)"
 
 
+def test_a_gap_is_shown_as_one_beside_the_gap_of_the_teacher() -> None:
+    fair = report()
+    fair.arms["ours"] = ArmFigures(
+        metric="negative_parity_gap",
+        mean=-3.5,
+        sd=1.0,
+        values=[-3.5],
+        metrics={"teacher_accuracy": [70.0], "teacher_parity_gap": [20.0]},
+    )
+    assert measured(fair, ["ours"]) == "ours 3.5 ± 1.0; teacher 20.0 (parity gap, 3 seeds)"
+
+
 def test_marks_become_phrases_and_what_is_missing_is_said() -> None:
     page = "a <!-- measured seg default ours --> b <!-- measured other default x --> <!-- c -->"
     assert fill(page, [report()]) == (

@@ -13,7 +13,7 @@ from bequest.claims.results import ArmFigures, Report
 from bequest.errors import unknown
 
 _MARK = re.compile(r"<!-- measured (\S+) (\S+) ((?:[a-z0-9-]+ )+)-->")
-_REFERENCES = ("teacher_accuracy", "teacher_mean_iou", "unpruned_score")
+_REFERENCES = ("teacher", "unpruned")
 
 
 def fill(markdown: str, reports: Sequence[Report]) -> str:
@@ -47,22 +47,31 @@ def measured(report: Report, arms: Sequence[str]) -> str:
         if name not in report.arms:
             raise unknown("measured arm", name, report.arms)
     first = report.arms[arms[0]]
-    parts = [f"{name} {_spread(report.arms[name])}" for name in arms]
-    notes = [first.metric.replace("_", " "), f"{report.seeds} seeds"]
+    metric, sign = _shown(first.metric)
+    parts = [f"{name} {_spread(report.arms[name], sign)}" for name in arms]
+    notes = [metric.replace("_", " "), f"{report.seeds} seeds"]
     if first.cpu_seconds is not None:
         notes.append(f"{first.cpu_seconds:.0f} CPU s")
-    return f"{', '.join(parts)}{_reference(first)} ({', '.join(notes)})"
+    return f"{', '.join(parts)}{_reference(first, metric)} ({', '.join(notes)})"
 
 
-def _spread(arm: ArmFigures) -> str:
+def _shown(metric: str) -> tuple[str, int]:
+    """What a reader expects: a gap, not the negative gap that claims compare; and its sign."""
+    plain = metric.removeprefix("negative_")
+    return plain, 1 if plain == metric else -1
+
+
+def _spread(arm: ArmFigures, sign: int) -> str:
     if arm.mean is None:
         return "failed"
-    return f"{arm.mean:.1f}" if arm.sd is None else f"{arm.mean:.1f} ± {arm.sd:.1f}"
+    mean = f"{sign * arm.mean:.1f}"
+    return mean if arm.sd is None else f"{mean} ± {arm.sd:.1f}"
 
 
-def _reference(arm: ArmFigures) -> str:
-    for name in _REFERENCES:
-        values = [value for value in arm.metrics.get(name, []) if value is not None]
+def _reference(arm: ArmFigures, metric: str) -> str:
+    for network in _REFERENCES:
+        figures = arm.metrics.get(f"{network}_{metric}", [])
+        values = [value for value in figures if value is not None]
         if values:
-            return f"; {name.split('_')[0]} {sum(values) / len(values):.1f}"
+            return f"; {network} {sum(values) / len(values):.1f}"
     return ""
