@@ -174,6 +174,13 @@ def test_hard_samples_count_less_and_easy_ones_fully() -> None:
         assert terms["kd"].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_the_first_epoch_is_one_step_of_the_threshold_away_from_the_mean() -> None:
+    with Run(device="cpu", precision="fp32") as run:
+        first = lesson(SHORT, run)  # of two epochs: the threshold begins at 3.31 ** 0.5
+        found = first._weights(torch.tensor([1.0, 1.0, 1.3, 8.0]))
+    assert found.tolist() == pytest.approx([1, 1, 1, math.exp(-((8 / 2.825) ** 2))], rel=1e-5)
+
+
 def test_weights_take_a_gradient_only_where_they_are_told_to() -> None:
     logits = torch.tensor([[4.0, 0, 0], [0, 0.0, 0]]).repeat_interleave(4, 0)
     # The second sample is a hard one, of which the teacher says something else.
