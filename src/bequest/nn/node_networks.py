@@ -8,8 +8,8 @@ A name such as `gcn-3-64` says kind, layers and width. They are called as `netwo
   steps of personalised PageRank, of which each keeps a tenth of the MLP's answer.
 
 PyTorch Geometric is the extra `graphs`; it is loaded when a network is built. GCN and SAGE multiply
-with one sparse matrix, which on a graph of 44,000 edges takes a fifth of the time of gathering
-messages edge by edge. The matrix is kept until another `edge_index` comes.
+with one sparse matrix in place of gathering messages edge by edge. The matrix is kept until another
+`edge_index` comes.
 """
 
 from __future__ import annotations

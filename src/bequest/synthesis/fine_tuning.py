@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bequest.losses.distillation import accuracy
 from bequest.memory.replay import to_floats
+from bequest.nn.modes import frozen
 from bequest.nn.parameter_groups import layer_decay_groups
 from bequest.nn.transformer_layers import LayerTap, drop_path, transformer_blocks
 from bequest.ops.augment import random_crop_flip
@@ -160,12 +161,9 @@ def mean_tokens(
         prefix: Tokens before those of the patches.
         batch_size: Images at once.
     """
-    training = network.training
-    network.eval()
     tap, parts = LayerTap(network), []
-    for batch in pixels.split(batch_size):
-        with run.autocast():
+    with frozen(network), run.autocast():
+        for batch in pixels.split(batch_size):
             tokens = tap.tokens(to_floats(batch).to(run.device))
-        parts.append(tokens[:, prefix:].float().mean(1))
-    network.train(training)
+            parts.append(tokens[:, prefix:].float().mean(1))
     return torch.cat(parts)

@@ -5,7 +5,6 @@ Kaiming He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -107,8 +106,7 @@ class MaskedPretraining:
             images = random_resized_crop(images, rng, smallest=s.smallest_crop, flip=s.flip)
         order = random_order(len(images), self.network.patches, rng)
         images, order = run.share(images), run.share(order)
-        autocast: AbstractContextManager[Any] = run.autocast()
-        with autocast:
+        with run.autocast():
             loss = self.network.loss(images, order, self.visible, normalize=s.normalize_patches)
         for group in self.optimizer.param_groups:
             group["lr"] = s.learning_rate * warm_cosine(fraction, s.warm_up)

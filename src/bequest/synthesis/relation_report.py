@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bequest.memory.replay import to_floats
+from bequest.nn.modes import frozen
 from bequest.nn.transformer_layers import LayerTap
 from bequest.ops.token_relations import log_relation, relation_scores
 from bequest.run import Run
@@ -90,11 +91,8 @@ class RelationReport:
         """Relations of teacher and student, `(batch, heads, tokens, tokens)` each, fp32."""
         found = []
         for tap in (self.teacher, self.student):
-            training = tap.network.training
-            tap.network.eval()
-            with self.run.autocast():
+            with frozen(tap.network), self.run.autocast():
                 projections = tap.projections(to_floats(pixels).to(self.run.device))
                 scores = relation_scores(projections, kind, heads=self.heads or tap.heads)
             found.append(log_relation(scores, mean_head=not self.heads).exp())
-            tap.network.train(training)
         return found

@@ -84,7 +84,8 @@ def by_hand(lesson: Lesson, student: nn.Module, teacher: nn.Module, places: Tens
     upright, wanted, labels = ours.logits[::4], theirs.logits[::4], LABELS[places]
     ce = [-upright[i].log_softmax(0)[labels[i]] for i in range(n)]
     threshold = 3.31 ** (1 / lesson.epochs)
-    gamma = [float(c) / (sum(map(float, ce)) / n) for c in ce]
+    hardness = [c.item() for c in ce]
+    gamma = [c / (sum(hardness) / n) for c in hardness]
     v = [1.0 if g <= threshold else math.exp(-(g**2)) for g in gamma]
     assert min(v) < 1 == max(v)
     kl = kl_divergence(upright, wanted, temperature=4.0)
