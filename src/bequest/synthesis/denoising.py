@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bequest.errors import InputError
 from bequest.run import Run
+from bequest.run.update import update
 
 DenoiserMonitor = Callable[[nn.Module], dict[str, float]]
 """Figures of a denoiser `(batch, 1, height, width)` to the same, for example its PSNR."""
@@ -96,10 +97,7 @@ class DenoisingLesson:
         factor = s.decay ** int(_PASSES * run.fraction)
         for group, rate in zip(self.optimizer.param_groups, self.rates):
             group["lr"] = rate * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.denoiser)
-        self.optimizer.step()
+        update(run, loss, self.optimizer, self.denoiser)
         run.log(loss=loss, error=error)
 
     def state_dict(self) -> dict[str, Any]:

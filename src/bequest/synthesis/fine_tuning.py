@@ -20,6 +20,7 @@ from bequest.nn.parameter_groups import layer_decay_groups
 from bequest.nn.transformer_layers import LayerTap, drop_path, transformer_blocks
 from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
+from bequest.run.update import update
 from bequest.synthesis.learner import warm_cosine
 
 
@@ -90,13 +91,8 @@ class FineTuner:
         with run.autocast(), drop_path(self.network, s.drop_path, rng):
             logits = self.network(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=s.label_smoothing)
-        for group in self.optimizer.param_groups:
-            rate = s.learning_rate * warm_cosine(run.fraction, s.warm_up)
-            group["lr"] = rate * group["rate_scale"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.network)
-        self.optimizer.step()
+        rate = s.learning_rate * warm_cosine(run.fraction, s.warm_up)
+        update(run, loss, self.optimizer, self.network, rate=rate)
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:

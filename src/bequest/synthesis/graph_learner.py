@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bequest.losses.distillation import agreement, kl_divergence
 from bequest.ops.graphs import Graphs
 from bequest.run import Run
+from bequest.run.update import update
 from bequest.synthesis.observer import Monitor
 
 
@@ -61,12 +62,8 @@ class GraphLearner:
         with self.run.autocast():
             answer = self.student(batch.features, batch.edges, batch.owner)
         loss = kl_divergence(answer, logits[places], temperature=s.temperature).mean()
-        for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * (1 - self.run.fraction)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.run.reduce(self.student)
-        self.optimizer.step()
+        rate = s.learning_rate * (1 - self.run.fraction)
+        update(self.run, loss, self.optimizer, self.student, rate=rate)
         self.run.log(loss=loss)
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bequest.losses.distillation import kl_divergence, per_sample
 from bequest.memory.replay import to_floats
 from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
+from bequest.run.update import update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +104,8 @@ class Learner:
             answer = self.student(images)
         divergence = per_sample(kl_divergence(answer, logits, temperature=s.temperature))
         loss = (divergence if weight is None else run.share(weight) * divergence).mean()
-        for group in self.optimizer.param_groups:
-            group["lr"] = (
-                s.learning_rate * rising(run.fraction, s.rate_warm_up) * cosine(run.fraction)
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.student)
-        self.optimizer.step()
+        rate = s.learning_rate * rising(run.fraction, s.rate_warm_up) * cosine(run.fraction)
+        update(run, loss, self.optimizer, self.student, rate=rate)
         run.log(loss=loss)
         return run.gather(per_sample(kl_divergence(answer.detach(), logits)))
 

@@ -17,6 +17,7 @@ from bequest.nn.masked_autoencoder import MaskedAutoencoder, random_order
 from bequest.nn.parameter_groups import decay_groups
 from bequest.ops.crops import random_resized_crop
 from bequest.run import Run
+from bequest.run.update import update
 from bequest.synthesis.learner import warm_cosine
 
 
@@ -108,12 +109,8 @@ class MaskedPretraining:
         images, order = run.share(images), run.share(order)
         with run.autocast():
             loss = self.network.loss(images, order, self.visible, normalize=s.normalize_patches)
-        for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * warm_cosine(fraction, s.warm_up)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.network)
-        self.optimizer.step()
+        rate = s.learning_rate * warm_cosine(fraction, s.warm_up)
+        update(run, loss, self.optimizer, self.network, rate=rate)
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bequest.memory.stream import Stream
 from bequest.nn.modes import frozen
 from bequest.ops.augment import random_crop_flip
 from bequest.run import Run
+from bequest.run.update import update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +137,7 @@ class Rehearsal:
     def update(self, terms: Mapping[str, Tensor]) -> None:
         """One step of SGD on the sum of the terms."""
         loss = torch.stack(list(terms.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.run.reduce(self.modules)
-        self.optimizer.step()
+        update(self.run, loss, self.optimizer, self.modules)
         self.run.log(loss=loss, **terms)
 
     def remember(self, step: int, logits: Tensor) -> None:

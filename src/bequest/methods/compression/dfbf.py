@@ -45,6 +45,7 @@ from bequest.nn.narrow import RECORD, write_record
 from bequest.nn.pruning import PruningReport, prune_backbone
 from bequest.nn.taps import Layout, Taps, layout
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.host import Host, in_unit, summary
 from bequest.synthesis.image_source import normalization
 from bequest.synthesis.observer import Monitor
@@ -310,12 +311,7 @@ class DFBF:
                         taps.values(), theirs, weights, distance=self.distance
                     )  # sum_i w_i mean |g_i(x) - f_i(x)|
                 decay = _DECAY if run.fraction >= self.decay_at else 1.0
-                for group in optimizer.param_groups:
-                    group["lr"] = self.learning_rate * decay
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                run.reduce(backbone)
-                optimizer.step()
+                update(run, loss, optimizer, backbone, rate=self.learning_rate * decay)
                 run.log(loss=loss.detach())
         optimizer.zero_grad(set_to_none=True)
         student.network.eval()

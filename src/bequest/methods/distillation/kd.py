@@ -44,6 +44,7 @@ from bequest.nn.stages import matching_taps, part_of
 from bequest.nn.watch import Watch, WatchShared, WatchTeacher
 from bequest.ops.outputs import Outputs
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.learner import scheduled
 from bequest.synthesis.observer import Monitor, observe
 from bequest.synthesis.taught import Ask, Taught, Views
@@ -259,13 +260,8 @@ class Lesson:
         if m.kd_weight > 0:
             terms["plain_kd"] = m.kd_weight * _plain_kd(seen.logits, taught)
         loss = torch.stack(list(terms.values())).sum()
-        for group in self.optimizer.param_groups:
-            group["lr"] = m.learning_rate * scheduled(run.fraction, m.schedule)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.model)
-        run.reduce(self.objectives)
-        self.optimizer.step()
+        rate = m.learning_rate * scheduled(run.fraction, m.schedule)
+        update(run, loss, self.optimizer, self.model, self.objectives, rate=rate)
         run.log(loss=loss, **terms)
 
     def _follow(

@@ -55,6 +55,7 @@ from bequest.nn.watch import Watch, WatchTeacher
 from bequest.ops.outputs import Outputs
 from bequest.ops.rotations import four_turns
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.class_report import report_classes
 from bequest.synthesis.learner import scheduled
 from bequest.synthesis.observer import Monitor, observe
@@ -269,13 +270,8 @@ class Lesson:
             seen = self.student(self.turned(images))
         terms = self.terms(seen.each(Tensor.float), taught, labels)
         loss = torch.stack(list(terms.values())).sum()
-        for group in self.optimizer.param_groups:
-            group["lr"] = m.learning_rate * scheduled(run.fraction, m.schedule)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.model)
-        run.reduce(self.learnt)
-        self.optimizer.step()
+        rate = m.learning_rate * scheduled(run.fraction, m.schedule)
+        update(run, loss, self.optimizer, self.model, self.learnt, rate=rate)
         run.log(loss=loss, **terms)
 
     def terms(self, seen: Outputs, taught: Outputs, labels: Tensor) -> dict[str, Tensor]:

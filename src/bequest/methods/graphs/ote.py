@@ -43,6 +43,7 @@ from bequest.nn.fact_context import ContextTransform, Distance
 from bequest.nn.facts import FactModel, OrthogonalTransform, Rotation, Translation
 from bequest.ops.triples import check_triples
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.observer import Monitor
 
 _DISTANCES: dict[str, tuple[Distance, ...]] = {
@@ -213,10 +214,7 @@ def corruption_step(
     scores = model.score(tables, *queries, batch.side)
     losses = self_adversarial_loss(scores[:, 0], scores[:, 1:], temperature=temperature)
     loss = (run.share(batch.weights) * losses).mean()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    run.reduce(model)
-    optimizer.step()
+    update(run, loss, optimizer, model)
     run.log(loss=loss)
 
 

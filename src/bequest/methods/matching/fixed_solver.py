@@ -29,6 +29,7 @@ from bequest.ops.assignment import (
     exact_assignment,
 )
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.observer import Monitor
 
 _TEMPERATURES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -94,15 +95,13 @@ class FixedSolver:
             batch = problems.take(places)
             chosen = assignments[places, : batch.values.shape[1]]
 
-            optimizer.zero_grad(set_to_none=True)
             with run.autocast():
                 soft = model(batch)
             target = assignment_matrix(chosen, soft.shape[2])
-            loss = focal_assignment_loss(soft, target, batch.mask, batch.columns.clamp_min(2))
-            loss.mean().backward()
-            run.reduce(model)
-            optimizer.step()
-            run.log(loss=loss.mean())
+            each = focal_assignment_loss(soft, target, batch.mask, batch.columns.clamp_min(2))
+            loss = each.mean()
+            update(run, loss, optimizer, model)
+            run.log(loss=loss)
         return run.result(model.eval(), {} if monitor is None else monitor(model))
 
     def _solver(self, temperature: float, partial: bool, rng: torch.Generator) -> nn.Module:

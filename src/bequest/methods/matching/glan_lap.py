@@ -56,6 +56,7 @@ from bequest.ops.assignment import (
     exact_assignment,
 )
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.observer import Monitor
 
 
@@ -163,12 +164,9 @@ class GLANLAP:
             batch = problems.take(places)
             chosen = assignments[places, : batch.values.shape[1]]
 
-            optimizer.zero_grad(set_to_none=True)
             with run.autocast():
                 loss = self.loss(model, batch, chosen, rate=self.penalty_growth * epoch)
-            loss.backward()
-            run.reduce(model)
-            optimizer.step()
+            update(run, loss, optimizer, model)
             last.copy_(loss.detach())
             run.log(loss=loss)
         self._validate(model, kept, best, validation, run, monitor)

@@ -49,6 +49,7 @@ from bequest.nn.recommenders import InterestNetwork, Recommender
 from bequest.ops.candidate_sampling import by_frequency, draw_distinct
 from bequest.ops.sequences import Sequences, check_sequences, history_and_future
 from bequest.run import Result, Run
+from bequest.run.update import update
 
 _CUTOFF = 50
 
@@ -144,10 +145,7 @@ class ComiRec:
         for step in run.steps(self.steps, state=state):
             histories, targets = self._examples(sequences, run)
             loss = self._loss(network, histories, targets, frequency, run)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.reduce(network)
-            optimizer.step()
+            update(run, loss, optimizer, network)
             run.log(loss=loss)
             if validation is not None and (step + 1) % self.evaluate_every == 0:
                 self._validate(network, validation, best, run)

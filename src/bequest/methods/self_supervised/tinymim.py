@@ -45,6 +45,7 @@ from bequest.ops.color_jitter import color_jitter
 from bequest.ops.crops import random_resized_crop
 from bequest.ops.token_relations import relation_scores
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.learner import warm_cosine
 from bequest.synthesis.observer import Monitor
 from bequest.synthesis.relation_report import RelationReport
@@ -213,13 +214,8 @@ class Lesson:
             kept = run.share(order[:, : self._visible()])
         terms = self.terms(run.share(jittered), run.share(views), kept=kept)
         loss = torch.stack(list(terms.values())).sum()
-        for group in self.optimizer.param_groups:
-            group["lr"] = m.learning_rate * warm_cosine(run.fraction, m.warm_up)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.reduce(self.student.network)
-        run.reduce(self.projector)
-        self.optimizer.step()
+        rate = m.learning_rate * warm_cosine(run.fraction, m.warm_up)
+        update(run, loss, self.optimizer, self.student.network, self.projector, rate=rate)
         run.log(loss=loss, **terms)
 
     def terms(

@@ -42,6 +42,7 @@ from bequest.ops.crops import random_resized_crop
 from bequest.ops.mix_statistics import beta, mix_statistics
 from bequest.ops.selection import Selected, dynamic_selection
 from bequest.run import Result, Run
+from bequest.run.update import update
 from bequest.synthesis.learner import scheduled
 from bequest.synthesis.observer import Monitor, observe, predict
 from bequest.synthesis.selection_log import SelectionLog
@@ -310,14 +311,9 @@ class Lesson:
             terms["contrast"] = m.contrast_weight * self._contrast(
                 answer.features, teacher_map, run.share(mixed)
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = m.learning_rate * scheduled(run.fraction, m.schedule)
-        self.optimizer.zero_grad(set_to_none=True)
         loss = torch.stack(list(terms.values())).sum()
-        loss.backward()
-        run.reduce(self.shared)
-        run.reduce(self.heads)
-        self.optimizer.step()
+        rate = m.learning_rate * scheduled(run.fraction, m.schedule)
+        update(run, loss, self.optimizer, self.shared, self.heads, rate=rate)
         run.log(loss=loss, **terms)
 
     def _perturbed(self, views: Tensor) -> Tensor:
